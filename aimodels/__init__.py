@@ -1,0 +1,1 @@
+"""aimodels: train, compare and reproduce deep-learning models with JAX and Flax."""

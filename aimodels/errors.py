@@ -1,0 +1,34 @@
+"""Errors that are for people: one message, exit code 2, no traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in a config, a command, a data set or a folder.
+
+    The message says which field or file, what it got, what it takes, and what mends it. The command
+    line prints it alone and exits with `exit_code`.
+    """
+
+    exit_code = 2
+
+
+class TrainingFailed(Exception):
+    """Training cannot go on (a non-finite loss). The last good checkpoint is kept."""
+
+    exit_code = 3
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """The known names most like `name`, best first (ignoring case), at most three."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    return [by_lower[match] for match in difflib.get_close_matches(name.lower(), by_lower, 3, 0.5)]
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that nobody knows, with the nearest known ones, then all of them."""
+    known = sorted(known)
+    close = near(name, known)
+    hint = f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+    return UserError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
