@@ -1,0 +1,132 @@
+"""The fixed sections of a config: their fields, defaults and types."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class AtLeast:
+    """The smallest number that a field takes."""
+
+    minimum: float
+
+
+Positive = Annotated[int, AtLeast(1)]
+NotNegative = Annotated[int, AtLeast(0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a step trains on, and how many there are.
+
+    Attributes:
+      steps: parameter updates in all.
+      batch_size: examples a step, over all devices; None for a task that makes its own data.
+      split: the examples to train on, e.g. `train[:90%]`.
+      order: `shuffled` is a new permutation for each epoch; `cyclic` is the file's own order.
+      transforms: applied to each batch, in this order; each a name or a dict with a name.
+      gradient_accumulation: equal parts of the batch whose gradients are averaged.
+      ema_decay: of an exponential moving average of the weights, which is then what is evaluated.
+      log_every: steps between two lines of metrics.
+    """
+
+    steps: Positive
+    batch_size: Positive | None = None
+    split: str = "train"
+    order: Literal["shuffled", "cyclic"] = "shuffled"
+    transforms: tuple[str | dict, ...] = ()
+    gradient_accumulation: Positive = 1
+    ema_decay: Annotated[float, AtLeast(0)] = 0.0
+    log_every: Positive = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Which splits are evaluated, and when: every so many steps (0: only at the end)."""
+
+    splits: tuple[str, ...] = ("test",)
+    every: NotNegative = 0
+    batch_size: Positive = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Replicas:
+    """Runs that are trained in one program.
+
+    Attributes:
+      seeds: one a replica; decides its weights, the order of its data and its dropout.
+      vary: field -> one value a replica, e.g. `{"optimizer.learning_rate": (1e-3, 1e-2)}`.
+      mode: `vmap` runs them as one batched program, `sequential` one after the other through
+        the same compiled step; `auto` measures.
+    """
+
+    seeds: tuple[NotNegative, ...] = (0,)
+    vary: dict = dataclasses.field(default_factory=dict)
+    mode: Literal["auto", "vmap", "sequential"] = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How steps are run; none of it changes which batches a step sees.
+
+    Attributes:
+      steps_per_dispatch: steps in one call of the device; 0 measures whether a loop on the
+        device or a call for each step is faster.
+      feed: `device` keeps the training set in device memory, `host` gathers and prefetches.
+    """
+
+    steps_per_dispatch: NotNegative = 0
+    feed: Literal["auto", "device", "host"] = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parallel:
+    """The mesh of devices.
+
+    Attributes:
+      data: devices over which a batch is divided.
+      model: devices over which parameters can be divided.
+      rules: (regular expression on the parameter's path, axes) pairs, the first match counts,
+        e.g. `((".*/kernel", (None, "model")),)`; no match means a copy on every device.
+    """
+
+    data: Positive = 1
+    model: Positive = 1
+    rules: tuple[tuple[str, tuple[str | None, ...]], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """When the state is saved, and what is kept.
+
+    Attributes:
+      every: steps between two saves (0: only at the end and when stopped).
+      keep: how many of the newest are kept.
+      best: evaluation metric by which the best one is kept as well, e.g. `test/accuracy`.
+      best_mode: whether the best is the largest or the smallest.
+    """
+
+    every: NotNegative = 0
+    keep: Positive = 1
+    best: str | None = None
+    best_mode: Literal["max", "min"] = "max"
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Writes a trace of `steps` steps from step `start` on to `profile/` (0 steps: none)."""
+
+    start: NotNegative = 10
+    steps: NotNegative = 0
+
+
+FIXED: dict[str, type] = {
+    "training": Training,
+    "evaluation": Evaluation,
+    "replicas": Replicas,
+    "execution": Execution,
+    "parallel": Parallel,
+    "checkpoint": Checkpoint,
+    "profile": Profile,
+}
+PRECISIONS = ("float32", "bfloat16")

@@ -1,0 +1,143 @@
+"""Checks a value against the type of its field, and reads values from the command line."""
+
+import ast
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from ml_collections import ConfigDict
+
+from aimodels.config.schema import AtLeast
+from aimodels.errors import UserError
+
+
+class CommandLineText(str):
+    """A value as typed on the command line, to be read as its field's type."""
+
+
+def coerce(value: Any, annotation: Any, path: str) -> Any:
+    """`value` as the type that `annotation` names; `UserError` says what the field takes."""
+    options: tuple[Any, ...] = (annotation,)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        options = typing.get_args(annotation)
+    for option in options:
+        try:
+            return _coerce(value, option, path)
+        except (TypeError, ValueError, SyntaxError):
+            continue
+    got = f"{value!r} ({type(value).__name__})" if not isinstance(value, str) else repr(str(value))
+    near = ""
+    if isinstance(value, str) and typing.get_origin(annotation) is Literal:
+        match = difflib.get_close_matches(value, [str(a) for a in typing.get_args(annotation)], 1)
+        near = f" Did you mean {match[0]!r}?" if match else ""
+    raise UserError(f"config.{path}: got {got}, takes {takes(annotation)}.{near}")
+
+
+def _coerce(value: Any, annotation: Any, path: str) -> Any:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        result = _coerce(value, arguments[0], path)
+        for limit in arguments[1:]:
+            if isinstance(limit, AtLeast) and result < limit.minimum:
+                raise ValueError
+        return result
+    if annotation is None or annotation is type(None):
+        if value is None or (isinstance(value, CommandLineText) and value.lower() == "none"):
+            return None
+        raise TypeError
+    if annotation is str:
+        if isinstance(value, str):
+            return str(value)
+        raise TypeError
+    if origin is Literal:
+        choices = {str(choice): choice for choice in arguments}
+        if isinstance(value, str | int) and str(value) in choices:
+            return choices[str(value)]
+        raise TypeError
+    if origin is tuple:
+        return _coerce_tuple(value, arguments, path)
+    if isinstance(value, CommandLineText):
+        value = _parse(value)
+    if annotation is bool:
+        if isinstance(value, bool):
+            return value
+        raise TypeError
+    if annotation in (int, float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError
+        if annotation is int and value != int(value):
+            raise TypeError
+        return annotation(value)
+    if annotation is dict or origin in (dict, Mapping):
+        if isinstance(value, Mapping | ConfigDict):
+            return plain(value)
+        raise TypeError
+    return value  # Any, or a type that a config can't state: the class checks it itself
+
+
+def _coerce_tuple(value: Any, arguments: tuple, path: str) -> tuple:
+    if isinstance(value, CommandLineText):
+        inner = value.strip().strip("()[]")
+        if any(isinstance(item, str) for item in _as_sequence(_parse_or_none(value))) or any(
+            argument is str for argument in arguments
+        ):
+            parsed = _parse_or_none(value)
+            value = parsed if isinstance(parsed, tuple | list) else tuple(inner.split(","))
+        else:
+            value = _parse(CommandLineText(f"({inner},)" if inner else "()"))
+        value = tuple(v for v in value if v != "")
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(coerce(item, arguments[0], path) for item in value)
+    if arguments and len(arguments) != len(value):
+        raise TypeError
+    kinds = arguments or (Any,) * len(value)
+    return tuple(coerce(item, kind, path) for item, kind in zip(value, kinds, strict=True))
+
+
+def _as_sequence(value: Any) -> Sequence:
+    return value if isinstance(value, tuple | list) else ()
+
+
+def _parse(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    return words[text.lower()] if text.lower() in words else ast.literal_eval(text.strip())
+
+
+def _parse_or_none(text: str) -> Any:
+    try:
+        return _parse(text)
+    except (ValueError, SyntaxError):
+        return None
+
+
+def takes(annotation: Any) -> str:
+    """What a field of this type takes, in words."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return f"{takes(arguments[0])} >= {arguments[1].minimum:g}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(takes(argument) for argument in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(argument) for argument in arguments)
+    if origin is tuple:
+        inner = [takes(a) for a in arguments if a is not Ellipsis]
+        many = len(arguments) == 2 and arguments[1] is Ellipsis
+        return f"a tuple of {inner[0]}" + "s" * many if many else f"a tuple ({', '.join(inner)})"
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    words |= {type(None): "None", dict: "a dict"}
+    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def plain(value: Any) -> Any:
+    """`value` with every ConfigDict made a plain dict, and every list a tuple (a deep copy)."""
+    if isinstance(value, ConfigDict):
+        value = dict(value.items())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(plain(item) for item in value)
+    return value

@@ -1,0 +1,199 @@
+"""The interface between what is learned and the loop that trains it."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import clu.metrics
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+Array = jax.Array
+Batch = dict[str, Any]
+Params = Any
+
+
+@flax.struct.dataclass
+class State:
+    """All that a run carries from step to step; what a checkpoint holds.
+
+    Attributes:
+      step: updates done so far, an int32 scalar.
+      params: the trained weights.
+      optimizer_state: Optax's.
+      collections: Linen's other variables, e.g. `{"batch_stats": ...}`.
+      ema: the moving average of `params`, or None.
+      extra: whatever else a task needs: target networks, replay, environments.
+    """
+
+    step: Array
+    params: Params
+    optimizer_state: Any = None
+    collections: Any = flax.struct.field(default_factory=dict)
+    ema: Params | None = None
+    extra: Any = None
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables to evaluate with: the moving average of the weights if there is one."""
+        params = self.params if self.ema is None else self.ema
+        return {"params": params, **self.collections}
+
+
+class Task(abc.ABC):
+    """What the loop knows of a model, a loss or an agent. All methods are pure."""
+
+    @abc.abstractmethod
+    def init(self, key: Array, batch: Batch) -> State:
+        """The state before the first step, from a key and a batch of the shapes to come."""
+
+    @abc.abstractmethod
+    def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Array]]:
+        """One update. Returns the new state and scalar metrics (all of them must be finite)."""
+
+    @abc.abstractmethod
+    def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
+        """The metrics of one batch; `batch["mask"]` [B] is False for examples that don't count."""
+
+    def predict(self, state: State, inputs: Any) -> Any:
+        """What the trained task says of `inputs` [B, ...]."""
+        raise NotImplementedError(f"{type(self).__name__} doesn't predict")
+
+
+@dataclasses.dataclass(frozen=True)
+class SupervisedTask(Task):
+    """A model, an optimizer and a loss on labelled batches. A subclass gives `loss` and `metrics`.
+
+    Attributes:
+      model: called as `model(inputs, train=...)`, and with `lengths=` if the batch has them.
+      optimizer: the Optax transformation.
+      train_transforms: `(batch, key) -> batch`, on every training batch.
+      eval_transforms: `batch -> batch`, the deterministic ones, before evaluation and prediction.
+      gradient_accumulation: equal parts of a batch whose gradients are averaged before the update.
+      ema_decay: of the moving average of the weights; 0 for none.
+    """
+
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    train_transforms: Callable[[Batch, Array], Batch] = lambda batch, key: batch
+    eval_transforms: Callable[[Batch], Batch] = lambda batch: batch
+    gradient_accumulation: int = 1
+    ema_decay: float = 0.0
+
+    @abc.abstractmethod
+    def loss(self, outputs: Array, batch: Batch) -> Array:
+        """The loss of each example, [B], from the model's outputs [B, ...]."""
+
+    @abc.abstractmethod
+    def metrics(self, outputs: Array, batch: Batch) -> clu.metrics.Collection:
+        """Mergeable metrics of a batch; `batch["mask"]` says which examples count."""
+
+    def train_metrics(self, outputs: Array, batch: Batch) -> dict[str, Array]:
+        """Scalars logged beside the loss while training."""
+        del outputs, batch
+        return {}
+
+    def init(self, key: Array, batch: Batch) -> State:
+        """Initialises the model on one example of the batch."""
+        params_key, dropout_key, transform_key = jax.random.split(key, 3)
+        batch = self.train_transforms(batch, transform_key)
+        example = jax.tree.map(lambda x: x[:1], batch)
+        rngs = {"params": params_key, "dropout": dropout_key}
+        variables = dict(self.model.init(rngs, example["inputs"], **_lengths(example)))
+        params = variables.pop("params")
+        ema = jax.tree.map(jnp.copy, params) if _is_on(self.ema_decay) else None
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            optimizer_state=self.optimizer.init(params),
+            collections=variables,
+            ema=ema,
+        )
+
+    def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Array]]:
+        """One gradient step; logs the loss and the norms of gradient, parameters and update."""
+        from aimodels.training.optimizers import ema_update, norms
+
+        transform_key, dropout_key = jax.random.split(key)
+        batch = self.train_transforms(batch, transform_key)
+        gradients, metrics, collections = self._gradients(state, batch, dropout_key)
+        updates, optimizer_state = self.optimizer.update(
+            gradients, state.optimizer_state, state.params
+        )
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None:
+            ema = ema_update(ema, params, self.ema_decay)
+        state = state.replace(
+            step=state.step + 1,
+            params=params,
+            optimizer_state=optimizer_state,
+            collections=collections,
+            ema=ema,
+        )
+        return state, metrics | norms(gradients, params, updates)
+
+    def _gradients(
+        self, state: State, batch: Batch, key: Array
+    ) -> tuple[Params, dict[str, Array], Any]:
+        def loss_of(params: Params, collections: Any, part: Batch, key: Array) -> tuple:
+            outputs, collections = self.model.apply(
+                {"params": params, **collections},
+                part["inputs"],
+                **_lengths(part),
+                train=True,
+                rngs={"dropout": key},
+                mutable=list(collections),
+            )
+            loss = jnp.mean(self.loss(outputs, part))
+            return loss, ({"loss": loss} | self.train_metrics(outputs, part), collections)
+
+        gradient_of = jax.grad(loss_of, has_aux=True)
+        parts = self.gradient_accumulation
+        if parts == 1:
+            gradients, (metrics, collections) = gradient_of(
+                state.params, state.collections, batch, key
+            )
+            return gradients, metrics, dict(collections)
+
+        divided = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+
+        def accumulate(carry: tuple, item: tuple) -> tuple:
+            total, collections = carry
+            part, index = item
+            gradients, (metrics, collections) = gradient_of(
+                state.params, collections, part, jax.random.fold_in(key, index)
+            )
+            return (jax.tree.map(jnp.add, total, gradients), dict(collections)), metrics
+
+        zeros = jax.tree.map(jnp.zeros_like, state.params)
+        (total, collections), metrics = jax.lax.scan(
+            accumulate, (zeros, state.collections), (divided, jnp.arange(parts))
+        )
+        mean = jax.tree.map(lambda x: x / parts, total)
+        return mean, jax.tree.map(lambda x: jnp.mean(x, 0), metrics), collections
+
+    def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
+        """The metrics of one batch, without dropout."""
+        del key
+        batch = self.eval_transforms(batch)
+        outputs = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
+        return self.metrics(outputs, batch)
+
+    def predict(self, state: State, inputs: Any) -> Array:
+        """The model's outputs for raw `inputs` [B, ...], after the deterministic transforms."""
+        batch = self.eval_transforms({"inputs": jnp.asarray(inputs)})
+        return self.model.apply(state.variables, batch["inputs"])
+
+
+def _lengths(batch: Batch) -> dict[str, Any]:
+    return {"lengths": batch["lengths"]} if "lengths" in batch else {}
+
+
+def _is_on(value: Any) -> bool:
+    """Whether a rate is switched on; a traced value (varied over replicas) always is."""
+    return not isinstance(value, int | float) or value != 0
