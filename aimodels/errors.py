@@ -1,6 +1,7 @@
 """Errors that are for people: one message, exit code 2, no traceback."""
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -18,6 +19,15 @@ class TrainingFailed(Exception):
     """Training cannot go on (a non-finite loss). The last good checkpoint is kept."""
 
     exit_code = 3
+
+
+class Stopped(Exception):
+    """SIGTERM or Ctrl-C ended a run, which was saved. `exit_code` is 143 or 130."""
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name} at step {step:,}; the same command goes on from there")
+        self.exit_code = 128 + signal_number
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:

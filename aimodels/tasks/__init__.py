@@ -3,5 +3,6 @@
 # Short name in a config -> class.
 TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
+    "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
 }

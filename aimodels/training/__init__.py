@@ -1,0 +1,1 @@
+"""State, step, loop, checkpoints, evaluation, optimizers: how a task is trained."""

@@ -1,0 +1,227 @@
+"""The commands. Each is a few lines over the functions that a program would call.
+
+Messages go to standard error, results that a program may read to standard output. Exit codes:
+0 done, 2 the user's mistake, 3 training failed, 130 and 143 stopped and saved.
+"""
+
+import argparse
+import contextlib
+import errno
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aimodels.errors import Stopped, TrainingFailed, UserError
+
+EPILOG = "Every field of a config can be given as --config.SECTION.FIELD=VALUE."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        rest, overrides = split_overrides(arguments)
+        options = parser().parse_args(rest)
+        if overrides and not hasattr(options, "config"):
+            raise UserError(f"`aimodels {options.command}` takes no --config fields")
+        options.overrides = overrides
+        _quiet_libraries()
+        options.run(options)
+        sys.stdout.flush()
+        return 0
+    except (UserError, TrainingFailed, Stopped) as error:
+        print(f"aimodels: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("aimodels: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `aimodels list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(
+            f"aimodels: the disk is full{where}; checkpoints on it are whole. Free some space and "
+            "give the same command again: it goes on where it stopped",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments without `--config.a.b=value` or `--config.a.b value`, and those as a dict."""
+    rest: list[str] = []
+    overrides: dict[str, str] = {}
+    items = iter(arguments)
+    for item in items:
+        if not item.startswith("--config."):
+            rest.append(item)
+            continue
+        field, equals, value = item.removeprefix("--config.").partition("=")
+        if not equals:
+            value = next(items, None)
+            if value is None:
+                raise UserError(f"--config.{field} has no value: give --config.{field}=VALUE")
+        overrides[field] = value
+    return rest, overrides
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their flags."""
+    top = argparse.ArgumentParser(
+        prog="aimodels",
+        description="Train, compare and reproduce deep-learning models with JAX and Flax.",
+        epilog=EPILOG,
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=text, description=text, epilog=EPILOG, allow_abbrev=False
+        )
+        made.set_defaults(run=run)
+        return made
+
+    config = "FILE.py[:variant] of an experiment, or the config.json of a work folder"
+    train = command("train", _train, "train a config, or go on with it")
+    train.add_argument("--config", required=True, metavar="FILE", help=config)
+    train.add_argument("--workdir", required=True, help="folder of the run; made if missing")
+    train.add_argument("--dry_run", action="store_true", help="check everything, train nothing")
+
+    evaluate = command("evaluate", _evaluate, "evaluate a trained run; prints JSON")
+    evaluate.add_argument("--workdir", required=True, help="folder of the run")
+    evaluate.add_argument("--split", action="append", help="e.g. test or train[:10%%]; repeatable")
+    evaluate.add_argument("--step", default="latest", help="latest (default), best, or a number")
+
+    reproduce = command("reproduce", _reproduce, "run a published table, and print it beside ours")
+    reproduce.add_argument("file", help="an experiment file with a published table")
+    reproduce.add_argument("--seeds", type=_positive, default=5, help="runs a row (default 5)")
+    reproduce.add_argument("--rows", help="only these, separated by commas; `all` adds long ones")
+    reproduce.add_argument("--workdir", help="where results go (default runs/<experiment>)")
+    reproduce.add_argument("--dry_run", action="store_true", help="say what it would cost, and end")
+
+    listing = command("list", _list, "list experiments, models, tasks, data sets and optimizers")
+    listing.add_argument("folder", nargs="?", default="experiments", help="of experiment files")
+
+    show = command("show", _show, "print a config, its parameters and costs; computes nothing")
+    show.add_argument("--config", required=True, metavar="FILE", help=config)
+
+    data = command("data", None, "data sets: list, fetch, show")
+    actions = data.add_subparsers(dest="action", required=True, metavar="list|fetch|show")
+    actions.add_parser("list", help="what there is").set_defaults(run=_data_list)
+    fetch = actions.add_parser("fetch", help="bring a data set here, and check it")
+    fetch.add_argument("name")
+    fetch.set_defaults(run=_data_fetch)
+    about = actions.add_parser("show", help="sizes, classes and a picture of samples")
+    about.add_argument("name")
+    about.add_argument("--out", help="PNG to write (default: <name>.png)")
+    about.set_defaults(run=_data_show)
+    return top
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
+    return int(text)
+
+
+def _quiet_libraries() -> None:
+    """Libraries' own chatter is not for our users; warnings of ours are printed as messages."""
+    for name in ("absl", "jax", "orbax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from aimodels.config import load_config
+    from aimodels.training.run import train
+
+    config = load_config(options.config, options.overrides)
+    if options.dry_run:
+        from aimodels.training.describe import describe
+
+        print(describe(config, check=True))
+        return
+    path, _, variant = options.config.partition(":")
+    origin = {"experiment": path, "variant": variant or None, "overrides": options.overrides}
+    result = train(config, options.workdir, origin=origin)
+    width = max(map(len, result.metrics))
+    for name, value in result.metrics.items():
+        print(f"{name:{width}}  {value:.6g}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import json
+
+    from aimodels.training.run import evaluate
+
+    splits = tuple(options.split) if options.split else None
+    print(json.dumps(evaluate(options.workdir, splits=splits, step=options.step), indent=2))
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from aimodels.reproduce.run import reproduce
+
+    reproduce(
+        options.file,
+        workdir=options.workdir,
+        seeds=options.seeds,
+        rows=options.rows.split(",") if options.rows else None,
+        dry_run=options.dry_run,
+    )
+
+
+def _list(options: argparse.Namespace) -> None:
+    from aimodels.config import load_experiment, table
+
+    folder = Path(options.folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give that of your experiment files")
+    print("experiments")
+    for file in sorted(folder.rglob("*.py")):
+        with contextlib.suppress(UserError):
+            experiment = load_experiment(file)
+            print(f"  {file}  {experiment.title}")
+            print(f"      {', '.join(experiment.variants)}")
+    for section in ("model", "task", "data", "optimizer", "schedule", "transform"):
+        print(f"{section}\n  {', '.join(sorted(table(section)))}")
+
+
+def _show(options: argparse.Namespace) -> None:
+    from aimodels.config import load_config
+    from aimodels.training.describe import describe
+
+    print(describe(load_config(options.config, options.overrides)))
+
+
+def _data_list(options: argparse.Namespace) -> None:
+    from aimodels.data.describe import list_text
+
+    print(list_text())
+
+
+def _data_fetch(options: argparse.Namespace) -> None:
+    from aimodels import data
+
+    print(data.make(options.name).fetch())
+
+
+def _data_show(options: argparse.Namespace) -> None:
+    from aimodels import data
+    from aimodels.data.describe import save_samples_picture, show_text
+
+    print(show_text(options.name))
+    dataset = data.make(options.name)
+    if dataset.is_ready():
+        out = Path(options.out or f"{options.name.replace(':', '-').replace('/', '-')}.png")
+        save_samples_picture(dataset, out)
+        print(f"picture of samples: {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Classification: one class of several, or one of two from a single output."""
+
+import dataclasses
+from typing import Literal
+
+import clu.metrics
+import jax
+import jax.numpy as jnp
+
+from aimodels.errors import UserError
+from aimodels.tasks import losses, metrics
+from aimodels.tasks.base import Batch, SupervisedTask
+
+Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification(SupervisedTask):
+    """Learns class ids [B] (or one a token, [B, T]) from inputs.
+
+    Attributes:
+      loss_name: `cross_entropy` over V outputs; `hinge` over V outputs (Crammer & Singer 2001);
+        `binary_cross_entropy` and `binary_hinge` for a single output, whose sign is the class.
+      label_smoothing: share of the target that is spread over all classes (cross-entropy only).
+      top_k: reports `top_<k>_accuracy` for each k.
+      confusion: whether the V x V table is counted, from which precision, recall and F1 come.
+    """
+
+    loss_name: Literal["cross_entropy", "hinge", "binary_cross_entropy", "binary_hinge"] = (
+        "cross_entropy"
+    )
+    label_smoothing: float = 0.0
+    top_k: tuple[int, ...] = ()
+    confusion: bool = True
+
+    def loss(self, outputs: Array, batch: Batch) -> Array:
+        """The loss of each example, [B]."""
+        single = outputs.ndim == batch["targets"].ndim or outputs.shape[-1] == 1
+        if single != self.loss_name.startswith("binary"):
+            raise UserError(
+                f"config.task.loss_name: {self.loss_name!r} does not fit outputs of shape "
+                f"{outputs.shape}; the binary losses take a single output, the others one a class"
+            )
+        given = {name: batch[name] for name in ("lengths", "mask") if name in batch}
+        if self.loss_name == "cross_entropy":
+            given["label_smoothing"] = self.label_smoothing
+        functions = {"cross_entropy": "softmax_cross_entropy", "hinge": "multiclass_hinge"}
+        function = losses.LOSSES[functions.get(self.loss_name, self.loss_name)]
+        return function(outputs, batch["targets"], **given)
+
+    def train_metrics(self, outputs: Array, batch: Batch) -> dict[str, Array]:
+        """The accuracy on the training batch."""
+        measured = metrics.Accuracy.from_model_output(outputs=outputs, **_without_inputs(batch))
+        return {"accuracy": measured.compute()}
+
+    def metrics(self, outputs: Array, batch: Batch) -> clu.metrics.Collection:
+        """Loss, accuracy, F1, calibration and their like."""
+        classes = outputs.shape[-1] if outputs.ndim > batch["targets"].ndim else 1
+        collection = metrics.classification(
+            max(classes, 2),
+            self.top_k,
+            confusion=self.confusion,
+            probabilities=self.loss_name.endswith("cross_entropy"),
+        )
+        loss = self.loss(outputs, batch)
+        return collection.single_from_model_output(
+            outputs=outputs, loss=loss, **_without_inputs(batch)
+        )
+
+
+def _without_inputs(batch: Batch) -> Batch:
+    return {name: jnp.asarray(value) for name, value in batch.items() if name != "inputs"}

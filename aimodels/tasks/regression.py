@@ -1,0 +1,104 @@
+"""Regression: one or several numbers, with or without Monte Carlo dropout."""
+
+import dataclasses
+import math
+from typing import Literal
+
+import clu.metrics
+import jax
+import jax.numpy as jnp
+
+from aimodels.tasks import losses, metrics
+from aimodels.tasks.base import Batch, State, SupervisedTask
+
+Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression(SupervisedTask):
+    """Learns numbers [B] or [B, D] from inputs.
+
+    Where a batch has `target_std` [B] (and its data set standardised the targets), errors are
+    reported in the unit of the data.
+
+    Attributes:
+      loss_name: `squared_error`, `absolute_error` or `huber`.
+    """
+
+    loss_name: Literal["squared_error", "absolute_error", "huber"] = "squared_error"
+
+    def loss(self, outputs: Array, batch: Batch) -> Array:
+        """The loss of each example, [B]."""
+        return losses.LOSSES[self.loss_name](_like(outputs, batch["targets"]), batch["targets"])
+
+    def metrics(self, outputs: Array, batch: Batch) -> clu.metrics.Collection:
+        """Loss, MSE, RMSE, MAE and R2."""
+        targets = batch["targets"]
+        outputs = _like(outputs, targets)
+        loss = self.loss(outputs, batch)
+        if "target_std" in batch:
+            scale = batch["target_std"].reshape(-1, *[1] * (targets.ndim - 1))
+            outputs, targets = outputs * scale, targets * scale
+        collection = metrics.regression(1 if targets.ndim == 1 else targets.shape[-1])
+        return collection.single_from_model_output(
+            outputs=outputs, targets=targets, loss=loss, mask=batch.get("mask")
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class MCDropoutRegression(Regression):
+    """Regression whose dropout stays on when it predicts: Gal & Ghahramani 2016, section 3.
+
+    Reports, beside the errors of the mean prediction, `log_likelihood`, equation 8: the mean over
+    examples of log 1/T Σ_t N(y; y_t, 1/τ), in the unit of the data.
+
+    Attributes:
+      samples: T, forward passes with dropout.
+      noise_precision: τ, the inverse variance of the noise, in the unit of the data.
+    """
+
+    samples: int = 100
+    noise_precision: float = 1.0
+
+    def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
+        """The metrics of a batch over `samples` stochastic passes."""
+        batch = self.eval_transforms(batch)
+        std = batch.get("target_std", jnp.ones(batch["targets"].shape[0]))
+        log_normalizer = 0.5 * jnp.log(jnp.asarray(self.noise_precision) / (2 * math.pi))
+
+        def sample(carry: tuple[Array, Array], index: Array) -> tuple[tuple[Array, Array], None]:
+            total, log_sum = carry
+            outputs = self.model.apply(
+                state.variables,
+                batch["inputs"],
+                train=True,
+                rngs={"dropout": jax.random.fold_in(key, index)},
+            )
+            outputs = _like(outputs, batch["targets"])
+            error = (outputs - batch["targets"]) * std
+            log_density = log_normalizer - 0.5 * self.noise_precision * error**2
+            return (total + outputs, jnp.logaddexp(log_sum, log_density)), None
+
+        zeros = jnp.zeros(batch["targets"].shape, jnp.float32)
+        nothing = jnp.full(batch["targets"].shape, -jnp.inf)
+        (total, log_sum), _ = jax.lax.scan(sample, (zeros, nothing), jnp.arange(self.samples))
+        log_likelihood = metrics.Mean.of(
+            log_sum - math.log(self.samples),
+            batch.get("mask", jnp.ones(batch["targets"].shape[0], bool)),
+        )
+        errors = self.metrics(total / self.samples, batch)
+        return _with_log_likelihood(type(errors))(
+            log_likelihood=log_likelihood,
+            _reduction_counter=errors._reduction_counter,
+            **{name: getattr(errors, name) for name in errors.__annotations__},
+        )
+
+
+def _with_log_likelihood(collection: type) -> type:
+    fields = dict(collection.__annotations__) | {"log_likelihood": metrics.Mean}
+    return clu.metrics.Collection.create(**fields)
+
+
+def _like(outputs: Array, targets: Array) -> Array:
+    """Outputs [B, 1] as [B] where the targets are [B]."""
+    return outputs[..., 0] if outputs.ndim == targets.ndim + 1 else outputs

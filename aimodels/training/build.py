@@ -1,0 +1,99 @@
+"""From a resolved config to its data, its task and the function that builds the task."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from aimodels.config import find, plain
+from aimodels.data.source import Source
+from aimodels.errors import UserError
+from aimodels.tasks.base import Task
+
+
+def call_section(section: str, fields: Mapping[str, Any], **provided: Any) -> Any:
+    """Calls what a named section names with its fields, and with what it takes of `provided`."""
+    target = find(section, fields["name"])
+    known = inspect.signature(target).parameters
+    given = {name: value for name, value in fields.items() if name != "name"}
+    return target(**given, **{k: v for k, v in provided.items() if k in known})
+
+
+def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain copy of a config with dotted fields replaced (by traced values, say)."""
+    result = plain(config)
+    for path, value in values.items():
+        *sections, field = path.split(".")
+        node = result
+        for section in sections:
+            node = node[section]
+        node[field] = value
+    return result
+
+
+def make_model(config: Mapping[str, Any]) -> Any:
+    """The model of a config, with the dtypes of its precision; None if it has none."""
+    if config["model"] is None:
+        return None
+    dtype = jnp.dtype(config["precision"])
+    return call_section("model", config["model"], dtype=dtype, param_dtype=jnp.float32)
+
+
+def task_builder(config: ConfigDict) -> Callable[[Mapping[str, Any]], Task]:
+    """Varied fields (dotted name -> value, may be traced) -> the config's task with them."""
+    from aimodels.data.transforms import make_transforms
+    from aimodels.training.optimizers import make_optimizer
+
+    steps = config.training.steps
+    train_transforms, eval_transforms = make_transforms(config.training.transforms)
+
+    def build(varied: Mapping[str, Any]) -> Task:
+        values = with_values(config, varied)
+        optimizer = values["optimizer"] and make_optimizer(values["optimizer"], steps)
+        return call_section(
+            "task",
+            values["task"],
+            model=make_model(values),
+            optimizer=optimizer,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+            gradient_accumulation=config.training.gradient_accumulation,
+            ema_decay=values["training"]["ema_decay"],
+            total_steps=steps,
+        )
+
+    return build
+
+
+def varied_in_program(config: ConfigDict) -> dict[str, tuple]:
+    """The varied fields that are arguments of the compiled step: all but those of the data."""
+    return {k: v for k, v in config.replicas.vary.items() if not k.startswith("data.")}
+
+
+def load_split(config: ConfigDict, split: str) -> list[Source]:
+    """The sources of a split: one for all replicas, or one each where fields of data vary.
+
+    Raises:
+      UserError: if the data set is missing or damaged, the split unknown or empty, or the
+        replicas' training sets differ in length.
+    """
+    varied = {k: v for k, v in config.replicas.vary.items() if k.startswith("data.")}
+    count = len(config.replicas.seeds) if varied else 1
+    loaded: dict[tuple, Source] = {}
+    sources = []
+    for replica in range(count):
+        values = {path: items[replica] for path, items in varied.items()}
+        key = tuple(values.items())
+        if key not in loaded:
+            section = with_values(config, values)["data"]
+            loaded[key] = call_section("data", section).load(split)
+        sources.append(loaded[key])
+    lengths = sorted({len(source) for source in sources})
+    if len(lengths) > 1:
+        raise UserError(
+            f"config.replicas.vary: split {split!r} has {lengths[0]} to {lengths[-1]} examples, "
+            "depending on the replica; replicas of one program need equal lengths"
+        )
+    return sources

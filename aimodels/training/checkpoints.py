@@ -1,0 +1,237 @@
+"""Checkpoints: Orbax behind five methods, with checksums of our own.
+
+`checkpoints/<step>/` holds the state, the config and the metrics of a step. Files are written by
+a thread while training goes on; Orbax writes into a temporary folder and renames it, so a save
+that was killed is never picked up. Orbax does not notice a flipped bit: a checksum of every array
+is stored beside them and compared when they are read.
+"""
+
+import logging
+import shutil
+import zlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from aimodels.config import plain
+from aimodels.errors import UserError
+from aimodels.tasks.base import State
+from aimodels.training.parallel import path_of
+
+logger = logging.getLogger("aimodels")
+
+
+class Checkpoints:
+    """The checkpoints of a work folder.
+
+    Args:
+      workdir: the work folder; the checkpoints are in `checkpoints/<step>/` under it.
+      config: the resolved config; its section `checkpoint` says what is kept.
+    """
+
+    def __init__(self, workdir: Path, config: ConfigDict) -> None:
+        self.folder = Path(workdir).absolute() / "checkpoints"
+        self._config = config
+        self._manager: Any = None
+        # One thread: saves happen in their order, and Orbax is imported where nobody waits.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: list[Future] = [self._writer.submit(_import_orbax)]
+
+    # --- saving ----------------------------------------------------------------------------------
+
+    def save(self, step: int, state: State, metrics: dict[str, float]) -> None:
+        """Takes a copy of the state and writes it in the background.
+
+        Args:
+          step: must be larger than that of every earlier save.
+          state: of all replicas; it may be donated as soon as this returns.
+          metrics: mean over replicas, by which the best is kept.
+
+        Raises:
+          UserError: if an earlier save failed, e.g. because the disk is full.
+        """
+        self.check()
+        copy = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _flatten(state))
+        self._pending.append(self._writer.submit(self._write, step, copy, dict(metrics)))
+
+    def check(self) -> None:
+        """Raises the error of a save that failed since the last call."""
+        done = [future for future in self._pending if future.done()]
+        self._pending = [future for future in self._pending if not future.done()]
+        for future in done:
+            future.result()
+
+    def wait(self) -> None:
+        """Returns when everything is on disk; raises what `check` raises."""
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+
+    def _write(self, step: int, arrays: dict[str, np.ndarray], metrics: dict[str, float]) -> None:
+        import orbax.checkpoint as ocp
+
+        about = {
+            "config": plain(self._config),
+            "metrics": metrics,
+            "checksums": {name: checksum(array) for name, array in arrays.items()},
+        }
+        try:
+            self._open().save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about)
+                ),
+                metrics=metrics,
+                force=True,
+            )
+        except Exception as error:
+            for partial in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(partial, ignore_errors=True)
+            kept = self.steps()
+            again = f"it goes on from step {kept[-1]}" if kept else "it starts from step 0"
+            raise UserError(
+                f"the checkpoint of step {step} could not be written to {self.folder}: "
+                f"{_short(error)}. Older checkpoints are whole. Free some space and give the "
+                f"same command again: {again}."
+            ) from error
+
+    def _open(self) -> Any:
+        if self._manager is None:
+            import orbax.checkpoint as ocp
+            from orbax.checkpoint import checkpoint_managers as policies
+
+            checkpoint = self._config.checkpoint
+            keep: list[Any] = [policies.LatestN(checkpoint.keep)]
+            if checkpoint.best:
+                sign = 1 if checkpoint.best_mode == "max" else -1
+                keep.append(
+                    policies.BestN(
+                        get_metric_fn=lambda metrics: sign * metrics[checkpoint.best],
+                        n=1,
+                        keep_checkpoints_without_metrics=False,
+                    )
+                )
+            self._manager = ocp.CheckpointManager(
+                self.folder,
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=policies.AnyPreservationPolicy(keep),
+                    enable_async_checkpointing=False,
+                    create=True,
+                ),
+            )
+        return self._manager
+
+    # --- restoring -------------------------------------------------------------------------------
+
+    def steps(self) -> list[int]:
+        """The steps that have a finished checkpoint, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.name.isdigit())
+
+    def best_step(self) -> int | None:
+        """The step with the best value of `config.checkpoint.best`; None without one."""
+        checkpoint = self._config.checkpoint
+        scores = {}
+        for step in self.steps() if checkpoint.best else ():
+            try:
+                scores[step] = self.about(step)["metrics"][checkpoint.best]
+            except Exception:  # damaged, or saved between two evaluations
+                continue
+        pick = max if checkpoint.best_mode == "max" else min
+        return pick(scores, key=lambda step: scores[step]) if scores else None
+
+    def about(self, step: int) -> dict[str, Any]:
+        """The config, metrics and checksums stored with a step."""
+        import orbax.checkpoint as ocp
+
+        args = ocp.args.Composite(about=ocp.args.JsonRestore())
+        return self._open().restore(step, args=args)["about"]
+
+    def restore(self, step: int, target: State) -> State:
+        """The state of a step. Raises `UserError` if it is damaged.
+
+        Args:
+          step: one of `steps()`.
+          target: shapes, dtypes and shardings, as `Program.abstract_state` gives them; the number
+            of devices may differ from that of the run which saved it.
+        """
+        import orbax.checkpoint as ocp
+
+        if step not in self.steps():
+            raise UserError(
+                f"{self.folder} has no checkpoint of step {step}; it has {self.steps()}"
+            )
+        abstract = _flatten(target)
+        try:
+            args = ocp.args.Composite(
+                state=ocp.args.StandardRestore(abstract), about=ocp.args.JsonRestore()
+            )
+            restored = self._open().restore(step, args=args)
+        except Exception as error:
+            raise UserError(
+                f"checkpoint {self.folder / str(step)} is damaged: {_short(error)}"
+            ) from error
+        stored = restored["about"]["checksums"]
+        for name, array in restored["state"].items():
+            if stored.get(name) != checksum(np.asarray(array)):
+                raise UserError(
+                    f"checkpoint {self.folder / str(step)} is damaged: {name} does not have the "
+                    "checksum that was stored with it"
+                )
+        return _unflatten(target, restored["state"])
+
+    def restore_latest(self, target: State, warn: Callable[[str], None]) -> State | None:
+        """The newest state that is whole, or None if nothing was saved.
+
+        Damaged steps are named through `warn` and moved to `damaged/` in the work folder.
+
+        Raises:
+          UserError: if there are checkpoints and all of them are damaged.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            try:
+                return self.restore(step, target)
+            except UserError as error:
+                warn(str(error))
+                aside = self.folder.parent / "damaged" / str(step)
+                aside.parent.mkdir(exist_ok=True)
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.folder / str(step)).rename(aside)
+                self._manager = None
+        if steps:
+            raise UserError(
+                f"no checkpoint in {self.folder} is whole; the damaged ones are in "
+                f"{self.folder.parent / 'damaged'}. The same command again starts from step 0."
+            )
+        return None
+
+
+def checksum(array: np.ndarray) -> str:
+    """CRC-32 of an array's bytes, with its shape and type: any single flipped bit changes it."""
+    array = np.ascontiguousarray(array)
+    return f"{zlib.crc32(array.view(np.uint8).reshape(-1)):08x} {array.dtype} {array.shape}"
+
+
+def _flatten(state: State) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {path_of(path).replace("/", "."): leaf for path, leaf in leaves}
+
+
+def _unflatten(target: State, arrays: dict[str, Any]) -> State:
+    return jax.tree.unflatten(jax.tree.structure(target), [arrays[n] for n in _flatten(target)])
+
+
+def _import_orbax() -> None:
+    import orbax.checkpoint  # noqa: F401
+
+
+def _short(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

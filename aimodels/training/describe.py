@@ -1,0 +1,92 @@
+"""What a config amounts to: its parameters, shapes, costs. Nothing is computed or compiled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from aimodels.config import to_json
+from aimodels.tasks.base import Batch
+from aimodels.training.build import call_section, load_split
+from aimodels.training.parallel import path_of
+from aimodels.training.run import Assembly, count
+
+
+def parameter_table(config: ConfigDict) -> str:
+    """A line for each array of parameters: path, shape, type and size, with the total."""
+    state, _ = _abstract(config)
+    rows = [
+        (path_of(path), f"{leaf.dtype} {tuple(leaf.shape)}", f"{leaf.size:,}")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state.params)
+    ]
+    rows.append(("total", "", f"{count(state.params):,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        f"{name:{widths[0]}}  {shape:{widths[1]}}  {size:>{widths[2]}}"
+        for name, shape, size in rows
+    )
+
+
+def describe(config: ConfigDict, check: bool = False) -> str:
+    """The resolved config, parameter table, shapes, FLOPs and memory, as text.
+
+    Args:
+      config: the resolved config.
+      check: also load the data and check what only they can tell.
+    """
+    state, batch = _abstract(config)
+    if check:
+        for split in (config.training.split, *config.evaluation.splits) if config.data else ():
+            load_split(config, split)
+    replicas = len(config.replicas.seeds)
+    bytes_of = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
+    shapes = ", ".join(f"{name} {tuple(leaf.shape)} {leaf.dtype}" for name, leaf in batch.items())
+    lines = [
+        to_json(config).rstrip(),
+        "",
+        parameter_table(config),
+        "",
+        f"batch                 {shapes or 'made by the task'}",
+        f"a training step       {_flops(config, state, batch) / 1e6:,.4g} MFLOP a replica",
+        f"weights               {_megabytes(bytes_of(state.params) * replicas)}",
+        f"state of {replicas} replica(s)  {_megabytes(bytes_of(state) * replicas)}",
+    ]
+    return "\n".join(lines)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.3g} MB"
+
+
+def _flops(config: ConfigDict, state: Any, batch: Batch) -> float:
+    task = Assembly(config).task()
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    analysis = jax.jit(task.train_step).lower(state, batch, key).cost_analysis()
+    return float((analysis or {}).get("flops", 0.0))
+
+
+def _abstract(config: ConfigDict) -> tuple[Any, Batch]:
+    """The state of one replica and a batch, in shapes alone."""
+    batch = _abstract_batch(config)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.eval_shape(Assembly(config).task().init, key, batch), batch
+
+
+def _abstract_batch(config: ConfigDict) -> Batch:
+    """A training batch in shapes alone: from what is known of the data set, else from its data."""
+    if config.data is None:
+        return {}
+    features: Mapping[str, Any] = call_section("data", config.data.to_dict()).info().features
+    size = config.training.batch_size
+    if features and all(None not in feature.shape for feature in features.values()):
+        return {
+            name: jax.ShapeDtypeStruct((size, *feature.shape), jnp.dtype(feature.dtype))
+            for name, feature in features.items()
+        }
+    import numpy as np
+
+    source = load_split(config, config.training.split)[0]
+    first = source.gather(np.zeros(size, np.int64))
+    return {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in first.items()}

@@ -1,0 +1,105 @@
+"""Evaluates whole splits: every example exactly once, whatever the batch size and device count."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from aimodels.data.feed import Batch, device_budget, size_in_bytes, stack
+from aimodels.data.padding import evaluation_batches
+from aimodels.tasks.base import State
+from aimodels.training.build import load_split
+from aimodels.training.parallel import Layout
+from aimodels.training.step import Program
+
+
+class Evaluator:
+    """The evaluation splits of a config.
+
+    Args:
+      config: the resolved config.
+      layout: where batches go; the batch size is rounded up to a multiple of its data axis.
+      splits: instead of those of the config.
+    """
+
+    def __init__(
+        self, config: ConfigDict, layout: Layout, splits: Sequence[str] | None = None
+    ) -> None:
+        self._layout = layout
+        self._devices = config.parallel.data
+        self._batch_size = config.evaluation.batch_size
+        splits = config.evaluation.splits if splits is None else splits
+        self._sources = (
+            {split: load_split(config, split) for split in splits} if config.data else {}
+        )
+        self._resident: dict[str, list[Batch]] = {}
+
+    def __call__(
+        self, program: Program, state: State, step: int
+    ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, dict[str, np.ndarray]]]:
+        """Evaluates every split.
+
+        Returns:
+          Scalars and arrays: split -> name -> [R] and [R, ...].
+        """
+        scalars, arrays = {}, {}
+        for split in self._sources:
+            collection = self._collect(program, state, step, split)
+            per_replica = [
+                jax.tree.map(lambda leaf, r=replica: leaf[r], collection)
+                for replica in range(program.replicas)
+            ]
+            from aimodels.tasks.metrics import compute_all, compute_arrays
+
+            scalars[split] = _stacked([compute_all(one) for one in per_replica])
+            arrays[split] = _stacked([compute_arrays(one) for one in per_replica])
+        return scalars, arrays
+
+    def metric_names(self, program: Program, state: Any) -> list[str]:
+        """`split/metric` for every scalar metric, found without computing anything."""
+        names = []
+        for split, sources in self._sources.items():
+            batch = next(self._batches(split))
+            collection = program.abstract_metrics(state, batch, len(sources) > 1)
+            one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), collection)
+            flat: dict[str, Any] = {}
+            for field, result in jax.eval_shape(lambda c: c.compute(), one).items():
+                flat |= result if isinstance(result, dict) else {field: result}
+            names += [f"{split}/{name}" for name, value in flat.items() if value.ndim == 0]
+        return names
+
+    def _collect(self, program: Program, state: State, step: int, split: str) -> Any:
+        per_replica = len(self._sources[split]) > 1
+        total = None
+        for batch in self._batches(split):
+            collection = program.eval_step(state, batch, step, per_replica)
+            total = collection if total is None else _merge(total, collection)
+        return jax.device_get(total)
+
+    def _batches(self, split: str) -> Any:
+        """Device batches; kept for the next evaluation if the split is small."""
+        if split in self._resident:
+            yield from self._resident[split]
+            return
+        sources = self._sources[split]
+        keep = size_in_bytes(sources[0]) * len(sources) < device_budget(jax.devices()[0]) // 8
+        kept = []
+        size = min(self._batch_size, len(sources[0]))
+        for indices, mask in evaluation_batches(len(sources[0]), size, self._devices):
+            batches = [{**source.gather(indices), "mask": mask} for source in sources]
+            batch = self._layout.put(stack(batches) if len(batches) > 1 else batches[0])
+            kept.append(batch)
+            yield batch
+            if not keep:
+                kept.clear()
+        if keep:
+            self._resident[split] = kept
+
+
+_merge = jax.jit(jax.vmap(lambda left, right: left.merge(right)))
+
+
+def _stacked(results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([np.asarray(r[name]) for r in results]) for name in results[0]}

@@ -1,0 +1,104 @@
+"""Where arrays live: a mesh of devices, and rules that divide parameters over it."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from aimodels.errors import UserError
+
+Rules = tuple[tuple[str, tuple[str | None, ...]], ...]
+
+
+def path_of(path: tuple) -> str:
+    """A leaf's path in a tree, joined with "/": `params/Dense_0/kernel`."""
+    return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
+
+
+class Layout:
+    """A mesh with axes `data` and `model`, and what goes where on it.
+
+    On a mesh of one device nothing is annotated, so that the program is the plain one.
+
+    Args:
+      data: devices over which batches are divided.
+      model: devices over which parameters can be divided.
+      rules: (regular expression on the path, axes) pairs; the first that matches the end of a
+        leaf's path counts, so that `kernel` also divides the optimizer's moments of kernels.
+    """
+
+    def __init__(self, data: int = 1, model: int = 1, rules: Rules = ()) -> None:
+        available = jax.devices()
+        if data * model > len(available):
+            raise UserError(
+                f"config.parallel: data={data} x model={model} needs {data * model} devices, "
+                f"{len(available)} {available[0].platform} device(s) found"
+            )
+        self._rules = rules
+        self.mesh: Mesh | None = None
+        if data * model > 1:
+            self.mesh = jax.make_mesh(
+                (data, model),
+                ("data", "model"),
+                axis_types=(AxisType.Auto, AxisType.Auto),
+                devices=available[: data * model],
+            )
+
+    def _spec(self, path: str, rank: int) -> P:
+        for pattern, axes in self._rules:
+            if re.search(f"(^|/)(?:{pattern})$", path) and len(axes) == rank - 1:
+                return P(None, *axes)  # the leading axis is that of the replicas
+        return P()
+
+    def shardings(self, state: Any) -> Any:
+        """A sharding for each leaf of a (possibly abstract) state; None on a single device."""
+        if self.mesh is None:
+            return None
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: NamedSharding(self.mesh, self._spec(path_of(path), leaf.ndim)),  # type: ignore
+            state,
+        )
+
+    def place_abstract(self, state: Any) -> Any:
+        """The abstract state with shardings, as a target to restore into."""
+        if self.mesh is None:
+            sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+            shardings = jax.tree.map(lambda _: sharding, state)
+        else:
+            shardings = self.shardings(state)
+        return jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            state,
+            shardings,
+        )
+
+    def put(self, tree: Any) -> Any:
+        """Host arrays as device arrays, a copy on every device of the mesh."""
+        if self.mesh is None:
+            return jax.tree.map(jnp.asarray, tree)
+        return jax.device_put(tree, NamedSharding(self.mesh, P()))
+
+    def constrain_batch(self, batch: Any) -> Any:
+        """Divides a batch over the data axis, inside a compiled function."""
+        if self.mesh is None:
+            return batch
+        sharding = NamedSharding(self.mesh, P("data"))
+        return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, sharding), batch)
+
+    def jit_step(self, function: Callable) -> Callable:
+        """Compiles (state, ...) -> (state, report); the state is donated and keeps its layout."""
+        if self.mesh is None:
+            return jax.jit(function, donate_argnums=0)
+        compiled: list[Callable] = []
+
+        def call(state: Any, *arguments: Any) -> Any:
+            if not compiled:
+                out = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
+                compiled.append(jax.jit(function, donate_argnums=0, out_shardings=out))
+            return compiled[0](state, *arguments)
+
+        return call

@@ -1,0 +1,251 @@
+"""One compiled function of a task: steps in a dispatch, replicas, a mesh of devices."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aimodels.data.feed import Feed
+from aimodels.modules.convolution import looped
+from aimodels.tasks.base import Batch, State, Task
+from aimodels.training.parallel import Layout
+
+# Every use of randomness has its own stream: key = fold_in(fold_in(root, stream), step).
+STREAMS = {"init": 0, "train": 1, "eval": 2}
+
+
+def step_key(seed: Any, stream: str, step: Any) -> jax.Array:
+    """The key of a step: a function of the seed, the stream's name and the step alone."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), STREAMS[stream]), step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How the steps of a run are executed.
+
+    Attributes:
+      steps_per_dispatch: 1 calls the device for every step; more loops over them on the device.
+      replicas: `vmap` or `sequential`.
+      reason: why, for the log.
+    """
+
+    steps_per_dispatch: int
+    replicas: str
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """What came out of a dispatch; arrays on the device, with a leading replica axis.
+
+    Attributes:
+      metrics: of its last step, name -> [R].
+      failed_step: the first step whose metrics were not all finite, -1 if there is none, [R].
+      failed: which metrics those were, name -> bool [R].
+    """
+
+    metrics: dict[str, jax.Array]
+    failed_step: jax.Array
+    failed: dict[str, jax.Array]
+
+
+class Program:
+    """The compiled functions of a config: `init`, `run` and `evaluate`.
+
+    States have a leading replica axis throughout.
+
+    Args:
+      build_task: values of the varied fields (dotted name -> scalar) -> the task.
+      seeds: one a replica.
+      varied: dotted field -> one value a replica.
+      layout: where arrays live on the mesh.
+      plan: how steps are run.
+    """
+
+    def __init__(
+        self,
+        build_task: Callable[[Mapping[str, Any]], Task],
+        seeds: Sequence[int],
+        varied: Mapping[str, Sequence[float]],
+        layout: Layout,
+        plan: Plan,
+    ) -> None:
+        self._build_task, self._layout, self.plan = build_task, layout, plan
+        self.replicas = len(seeds)
+        self._runs = {
+            "seed": jnp.asarray(seeds, jnp.uint32),
+            "varied": {name: jnp.asarray(values) for name, values in varied.items()},
+        }
+        self._compiled: dict[Any, Callable] = {}
+
+    # --- init ------------------------------------------------------------------------------------
+
+    def _init(self, runs: Any, batch: Batch, batch_axis: int | None) -> State:
+        def one(run: Any, batch: Batch) -> State:
+            task = self._build_task(run["varied"])
+            return task.init(step_key(run["seed"], "init", 0), batch)
+
+        # A replica is initialised by itself: its weights do not depend on how many there are.
+        return jax.vmap(one, in_axes=(0, batch_axis))(runs, batch)
+
+    def abstract_state(self, batch: Batch, per_replica: bool = False) -> State:
+        """Shapes, dtypes and shardings of the state, without computing anything."""
+        axis = 0 if per_replica else None
+        shapes = jax.eval_shape(
+            lambda runs, batch: self._init(runs, batch, axis), self._runs, batch
+        )
+        return self._layout.place_abstract(shapes)
+
+    def init(self, batch: Batch, per_replica: bool = False) -> State:
+        """The state before the first step, from a batch of the shapes to come."""
+        shardings = self._layout.shardings(self.abstract_state(batch, per_replica))
+        axis = 0 if per_replica else None
+        init = jax.jit(lambda runs, batch: self._init(runs, batch, axis), out_shardings=shardings)
+        return init(self._runs, batch)
+
+    # --- steps -----------------------------------------------------------------------------------
+
+    def run(self, state: State, feed: Feed, start: int, steps: int) -> tuple[State, StepReport]:
+        """`steps` steps from `start` on, at most `plan.steps_per_dispatch`; `state` is donated."""
+        items = feed.chunk(start, steps, self.plan.steps_per_dispatch)
+        if "run" not in self._compiled:
+            self._compiled["run"] = self._compile_run(feed)
+        run = self._compiled["run"]
+        count = np.int32(steps)
+        if self.plan.replicas == "vmap" or self.replicas == 1:
+            return _report(run(state, self._runs, feed.arrays, items, count))
+        reports = []
+        for replica in range(self.replicas):
+            state, report = run(state, self._runs, feed.arrays, items, count, np.int32(replica))
+            reports.append(report)
+        return _report((state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *reports)))
+
+    def _compile_run(self, feed: Feed) -> Callable:
+        steps_per_dispatch = self.plan.steps_per_dispatch
+        data_axis = 0 if feed.per_replica else None
+
+        def one(state: State, run: Any, arrays: Any, items: Any, steps: Any) -> tuple:
+            """Some steps of one replica."""
+            task = self._build_task(run["varied"])
+
+            def step(index: Any, state: State) -> tuple[State, dict]:
+                batch = feed.gather(arrays, jax.tree.map(lambda x: x[index], items))
+                batch = self._layout.constrain_batch(batch)
+                return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
+
+            if steps_per_dispatch == 1:
+                at = state.step
+                state, metrics = step(0, state)
+                return state, (metrics, *_first_failure(metrics, at, None))
+
+            def body(index: Any, carry: tuple) -> tuple:
+                state, (_, failed_step, failed) = carry
+                at = state.step
+                state, metrics = step(index, state)
+                return state, (metrics, *_first_failure(metrics, at, (failed_step, failed)))
+
+            shapes = jax.eval_shape(step, 0, state)[1]
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            nothing = (zeros, jnp.int32(-1), {name: jnp.bool(False) for name in zeros})
+            # The trip count is an argument, so every chunk runs the same program whatever its
+            # length, and where a run was interrupted can't change its bits.
+            return jax.lax.fori_loop(0, steps, body, (state, nothing))
+
+        vmapped = self.plan.replicas == "vmap" and self.replicas > 1
+
+        def all_replicas(state: Any, runs: Any, arrays: Any, items: Any, steps: Any) -> tuple:
+            if vmapped:
+                in_axes = (0, 0, data_axis, 0, None)
+                return jax.vmap(one, in_axes)(state, runs, arrays, items, steps)
+            state, runs, items = jax.tree.map(lambda x: x[0], (state, runs, items))
+            arrays = jax.tree.map(lambda x: x[0], arrays) if feed.per_replica else arrays
+            return jax.tree.map(lambda x: x[None], one(state, runs, arrays, items, steps))
+
+        def one_of_many(
+            states: Any, runs: Any, arrays: Any, items: Any, steps: Any, replica: Any
+        ) -> tuple:
+            pick = lambda tree: jax.tree.map(lambda x: x[replica], tree)  # noqa: E731
+            state, report = one(
+                pick(states),
+                pick(runs),
+                pick(arrays) if feed.per_replica else arrays,
+                pick(items),
+                steps,
+            )
+            return jax.tree.map(lambda x, new: x.at[replica].set(new), states, state), report
+
+        sequential = not vmapped and self.replicas > 1
+        function = one_of_many if sequential else all_replicas
+
+        def traced(*arguments: Any) -> tuple:
+            if steps_per_dispatch > 1 or vmapped:
+                with looped():
+                    return function(*arguments)
+            return function(*arguments)
+
+        return self._layout.jit_step(traced)
+
+    # --- evaluation ------------------------------------------------------------------------------
+
+    def eval_step(self, state: State, batch: Batch, step: int, per_replica: bool) -> Any:
+        """The metric collection of one batch for every replica, leaves [R, ...].
+
+        Args:
+          state: not donated.
+          batch: leaves [B, ...], or [R, B, ...] if `per_replica`.
+          step: decides the key.
+          per_replica: whether each replica has a batch of its own.
+        """
+        key = ("evaluate", per_replica)
+        if key not in self._compiled:
+            self._compiled[key] = jax.jit(self.eval_function(per_replica))
+        return self._compiled[key](state, self._runs, batch, np.int32(step))
+
+    def eval_function(self, per_replica: bool) -> Callable:
+        """The uncompiled evaluation of all replicas: (state, runs, batch, step) -> collection."""
+
+        def one(state: State, run: Any, batch: Batch, step: Any) -> Any:
+            batch = self._layout.constrain_batch(batch)
+            task = self._build_task(run["varied"])
+            return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
+
+        def every(state: State, runs: Any, batch: Batch, step: Any) -> Any:
+            if self.replicas > 1 and self.plan.replicas == "vmap":
+                axis = 0 if per_replica else None
+                with looped():
+                    return jax.vmap(one, (0, 0, axis, None))(state, runs, batch, step)
+            results = []
+            for replica in range(self.replicas):
+                pick = lambda tree, r=replica: jax.tree.map(lambda x: x[r], tree)  # noqa: E731
+                own = pick(batch) if per_replica else batch
+                results.append(one(pick(state), pick(runs), own, step))
+            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+        return every
+
+    def abstract_metrics(self, state: Any, batch: Batch, per_replica: bool) -> Any:
+        """The evaluation's metric collection in shapes alone, to learn the metrics' names."""
+        return jax.eval_shape(
+            self.eval_function(per_replica), state, self._runs, batch, np.int32(0)
+        )
+
+
+def _first_failure(metrics: dict, step: Any, before: tuple | None) -> tuple[jax.Array, dict]:
+    """The first step with a metric that isn't finite, and which ones weren't."""
+    bad = {name: ~jnp.all(jnp.isfinite(value)) for name, value in metrics.items()}
+    now = jnp.any(jnp.stack(list(bad.values())))
+    failed_step = jnp.where(now, step + 1, -1)
+    if before is None:
+        return failed_step, bad
+    earlier = before[0] >= 0
+    return jnp.where(earlier, before[0], failed_step), {
+        name: jnp.where(earlier, before[1][name], bad[name]) for name in bad
+    }
+
+
+def _report(result: tuple) -> tuple[State, StepReport]:
+    state, (metrics, failed_step, failed) = result
+    return state, StepReport(metrics, failed_step, failed)
