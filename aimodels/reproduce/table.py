@@ -131,10 +131,15 @@ def _cell(row: Row, ours: Measurement | None) -> dict[str, Any]:
         error = (
             f"{row.metric} is not finite in {len(lost)} of {len(values)} seeds: {', '.join(lost)}"
         )
-    if error:
+    summary = None
+    if not error:
+        try:
+            summary = statistics.summarize(row, ours.values)
+        except ValueError as problem:  # a row with test_examples whose metric is no proportion
+            error = str(problem)
+    if summary is None:
         first = error.strip().splitlines()[0]
         return cell | {"status": "failed", "error": error, "verdict": f"failed: {first}"}
-    summary = statistics.summarize(row, ours.values)
     words = statistics.verdict(row, summary)
     kind = None
     if summary.low is not None:
