@@ -23,7 +23,6 @@ ESTIMATORS = {
     "LogisticRegression": "sklearn.linear_model:LogisticRegression",
     "MLPClassifier": "sklearn.neural_network:MLPClassifier",
     "MultinomialNB": "sklearn.naive_bayes:MultinomialNB",
-    "PassiveAggressiveClassifier": "sklearn.linear_model:PassiveAggressiveClassifier",
     "Perceptron": "sklearn.linear_model:Perceptron",
     "RandomForestClassifier": "sklearn.ensemble:RandomForestClassifier",
     "SGDClassifier": "sklearn.linear_model:SGDClassifier",

@@ -105,7 +105,7 @@ def curves_png(metrics_jsonl: str | Path, path: str | Path, *, title: str = "") 
 def table_png(
     table: Mapping[str, Any], path: str | Path, *, curves: Mapping[str, str | Path] | None = None
 ) -> Path:
-    """Draws a table: published figures beside ours, and below it how ours were learned.
+    """Draws a table: published figures beside ours, and on the right how ours were learned.
 
     Each row has the published figure (grey diamond, its spread as a bar) above ours (each seed a
     dot, the mean a line with its 95 % interval). Rows of one metric share an axis.
@@ -193,7 +193,7 @@ def _draw_figures(
                 capsize=2.5,
                 zorder=3,
             )
-            figures += [published - (spread or 0), published + (spread or 0)]
+            figures.append(published)
         if cell["mean"] is not None:
             values = [value for value in cell["values"] if value is not None]
             if len(values) > 1:
@@ -210,7 +210,7 @@ def _draw_figures(
             low, high = (cell[k] if cell[k] is not None else cell["mean"] for k in ("low", "high"))
             axis.plot([low, high], [down, down], color=colour, linewidth=2.2, zorder=4)
             axis.plot(cell["mean"], down, "s", markersize=5.5, color=colour, zorder=5)
-            figures += [low, high, *values]
+            figures += values
         words = cell["status"] if cell["mean"] is None else ours_text(cell)
         place: dict[str, Any] = {
             "transform": axis.get_yaxis_transform(),
@@ -222,8 +222,8 @@ def _draw_figures(
         ink = GREY if cell["mean"] is None else INK
         weight = "bold" if cell["agrees"] is False else "normal"
         axis.text(1.02, down + 0.06, _minus(words), color=ink, fontweight=weight, **place)
-    positive = [value for value in figures if value > 0]
-    if len(positive) == len(figures) and figures and max(figures) > 100 * min(figures):
+    # An interval may still reach below 0: a logarithmic axis cuts it at its end.
+    if figures and min(figures) > 0 and max(figures) > 100 * min(figures):
         axis.set_xscale("log")
     axis.margins(x=0.06)
     axis.set_ylim(len(cells) - 0.5, -0.5)
@@ -368,7 +368,8 @@ def _mark(marker: str, label: str, **given: Any) -> Any:
 
 
 def _title(figure: Any, title: str, small: str) -> None:
-    lines = textwrap.wrap(title, round(8 * figure.get_size_inches()[0])) or [""]
+    room = round(8 * figure.get_size_inches()[0])
+    lines = textwrap.wrap(title, room, max_lines=3, placeholder=" …") or [""]
     if small:
         lines[-1] += f"  ({small})"
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)

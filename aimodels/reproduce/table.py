@@ -322,8 +322,8 @@ def markdown(table: Mapping[str, Any]) -> str:
 
 
 def text(table: Mapping[str, Any], *, width: int = WIDTH, colour: bool = False) -> str:
-    """The table for a terminal: aligned columns, no line longer than `width` (at least 60)."""
-    width = max(width, 60)
+    """The table for a terminal: aligned columns, no line longer than `width` (at least 72)."""
+    width = max(width, 72)
     heads, lines = _columns(table, parameters=width >= 100)
     columns = list(zip(heads, *lines, strict=True))
     sizes = [max(map(len, column)) for column in columns]
