@@ -19,19 +19,21 @@ OPTIONAL = ("model", "data", "optimizer")
 # What the framework, not the config, gives to a class.
 PROVIDED = frozenset(
     {"dtype", "param_dtype", "parent", "name"}  # Linen modules
-    | {"model", "optimizer", "train_transforms", "eval_transforms", "data_info"}  # tasks
+    | {"model", "optimizer", "transforms"}  # tasks
     | {"gradient_accumulation", "ema_decay", "total_steps"}
 )
 
 
-def fields_of(target: Callable) -> dict[str, tuple[Any, Any]]:
-    """Field -> (annotation, default) that a config gives to a class or function."""
+def fields_of(
+    target: Callable, provided: frozenset[str] = frozenset()
+) -> dict[str, tuple[Any, Any]]:
+    """Field -> (annotation, default) of a class or function, without what is `provided`."""
     hints = typing.get_type_hints(
         target.__init__ if inspect.isclass(target) else target, include_extras=True
     )
     fields = {}
     for name, parameter in inspect.signature(target).parameters.items():
-        if name in PROVIDED or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if name in provided or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         default = parameter.default
         if dataclasses.is_dataclass(target):
@@ -69,11 +71,11 @@ def named_section(section: str, given: Any, path: str) -> dict[str, Any]:
         raise UserError(f"config.{path}.name is missing; known: {known}")
     name = str(given["name"])
     target = find(section, name)
-    fields = dict(fields_of(target))
+    fields = fields_of(target, PROVIDED)
     if section == "optimizer":
         from aimodels.training.optimizers import Common
 
-        fields |= fields_of(Common)
+        fields |= fields_of(Common, PROVIDED)
     rest = {key: value for key, value in given.items() if key != "name"}
     resolved = {"name": name} | check_fields(rest, fields, path, f"{section} {name}")
     if "schedule" in fields and section == "optimizer":

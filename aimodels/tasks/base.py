@@ -71,16 +71,14 @@ class SupervisedTask(Task):
     Attributes:
       model: called as `model(inputs, train=...)`, and with `lengths=` if the batch has them.
       optimizer: the Optax transformation.
-      train_transforms: `(batch, key) -> batch`, on every training batch.
-      eval_transforms: `batch -> batch`, the deterministic ones, before evaluation and prediction.
+      transforms: `(batch, key, train=...) -> batch`, before the model sees a batch.
       gradient_accumulation: equal parts of a batch whose gradients are averaged before the update.
       ema_decay: of the moving average of the weights; 0 for none.
     """
 
     model: nn.Module
     optimizer: optax.GradientTransformation
-    train_transforms: Callable[[Batch, Array], Batch] = lambda batch, key: batch
-    eval_transforms: Callable[[Batch], Batch] = lambda batch: batch
+    transforms: Callable[..., Batch] = lambda batch, key, *, train: batch
     gradient_accumulation: int = 1
     ema_decay: float = 0.0
 
@@ -100,7 +98,7 @@ class SupervisedTask(Task):
     def init(self, key: Array, batch: Batch) -> State:
         """Initialises the model on one example of the batch."""
         params_key, dropout_key, transform_key = jax.random.split(key, 3)
-        batch = self.train_transforms(batch, transform_key)
+        batch = self.transforms(batch, transform_key, train=True)
         example = jax.tree.map(lambda x: x[:1], batch)
         rngs = {"params": params_key, "dropout": dropout_key}
         variables = dict(self.model.init(rngs, example["inputs"], **_lengths(example)))
@@ -119,7 +117,7 @@ class SupervisedTask(Task):
         from aimodels.training.optimizers import ema_update, norms
 
         transform_key, dropout_key = jax.random.split(key)
-        batch = self.train_transforms(batch, transform_key)
+        batch = self.transforms(batch, transform_key, train=True)
         gradients, metrics, collections = self._gradients(state, batch, dropout_key)
         updates, optimizer_state = self.optimizer.update(
             gradients, state.optimizer_state, state.params
@@ -180,13 +178,13 @@ class SupervisedTask(Task):
     def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
         """The metrics of one batch, without dropout."""
         del key
-        batch = self.eval_transforms(batch)
+        batch = self.transforms(batch, None, train=False)
         outputs = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
         return self.metrics(outputs, batch)
 
     def predict(self, state: State, inputs: Any) -> Array:
         """The model's outputs for raw `inputs` [B, ...], after the deterministic transforms."""
-        batch = self.eval_transforms({"inputs": jnp.asarray(inputs)})
+        batch = self.transforms({"inputs": jnp.asarray(inputs)}, None, train=False)
         return self.model.apply(state.variables, batch["inputs"])
 
 

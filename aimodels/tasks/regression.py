@@ -62,7 +62,7 @@ class MCDropoutRegression(Regression):
 
     def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
         """The metrics of a batch over `samples` stochastic passes."""
-        batch = self.eval_transforms(batch)
+        batch = self.transforms(batch, None, train=False)
         std = batch.get("target_std", jnp.ones(batch["targets"].shape[0]))
         log_normalizer = 0.5 * jnp.log(jnp.asarray(self.noise_precision) / (2 * math.pi))
 

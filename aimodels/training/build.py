@@ -43,11 +43,12 @@ def make_model(config: Mapping[str, Any]) -> Any:
 
 def task_builder(config: ConfigDict) -> Callable[[Mapping[str, Any]], Task]:
     """Varied fields (dotted name -> value, may be traced) -> the config's task with them."""
-    from aimodels.data.transforms import make_transforms
+    from aimodels.data.transforms import Pipeline
     from aimodels.training.optimizers import make_optimizer
 
     steps = config.training.steps
-    train_transforms, eval_transforms = make_transforms(config.training.transforms)
+    chain = tuple(call_section("transform", t) for t in config.training.transforms)
+    transforms = Pipeline(chain)
 
     def build(varied: Mapping[str, Any]) -> Task:
         values = with_values(config, varied)
@@ -57,8 +58,7 @@ def task_builder(config: ConfigDict) -> Callable[[Mapping[str, Any]], Task]:
             values["task"],
             model=make_model(values),
             optimizer=optimizer,
-            train_transforms=train_transforms,
-            eval_transforms=eval_transforms,
+            transforms=transforms,
             gradient_accumulation=config.training.gradient_accumulation,
             ema_decay=values["training"]["ema_decay"],
             total_steps=steps,

@@ -150,7 +150,7 @@ def train(
         outcome = _train(assembly, workdir, feeds, evaluator, progress)
         results = _results(config, outcome, origin)
         write_json(workdir / "results.json", results)
-        from aimodels.reproduce.curves import curves_png
+        from aimodels.reproduce.plots import curves_png
 
         curves_png(workdir / "metrics.jsonl", workdir / "curves.png")
     progress.close()
