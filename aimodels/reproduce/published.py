@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from aimodels.errors import UserError, unknown
 
@@ -24,7 +25,7 @@ class Row:
 
     Fields:
       name: the label of the row ("CNN, shuffled"), unique together with `metric`.
-      variant: the short word that picks the row (`--rows cnn`); without `run` also the variant that
+      variant: the short word that picks the row (`--rows cnn`); without `run` or `run_all` also the variant that
         `get_config(variant)` is asked for. Rows of several metrics may share one variant.
       metric: the key in a run's results, as "split/name" ("test/accuracy").
       published: the figure; None for a row of our own that has no published counterpart.
@@ -39,6 +40,8 @@ class Row:
       alternatives: other published figures of the same row, as (figure, where) pairs.
       run: a procedure to call instead of training the variant: `run(seed)` returns metrics, such as
         {"test/accuracy": 0.897}. It may add "parameters".
+      run_all: the same for a row that decides its own runs (20 splits of a data set, 10 folds):
+        `run_all(folder)` returns the metrics of each; the folder is there for what it leaves.
       test_examples: for a method without a seed, the size of the test set. The row is then measured
         once, and its interval is the binomial one (`statistics.wilson_interval`).
     """
@@ -60,6 +63,7 @@ class Row:
     note: str = ""
     alternatives: tuple[tuple[float, str], ...] = ()
     run: Callable[[int], Mapping[str, float]] | None = None
+    run_all: Callable[[Path], Sequence[Mapping[str, float]]] | None = None
     test_examples: int | None = None
 
     def __post_init__(self) -> None:
@@ -101,6 +105,10 @@ class Row:
                 raise fail(field, "a whole number > 0, or None")
         if self.run is not None and not callable(self.run):
             raise fail("run", "a function of a seed that returns metrics, or None")
+        if self.run_all is not None and not callable(self.run_all):
+            raise fail("run_all", "a function of a folder that returns a list of metrics, or None")
+        if self.run is not None and self.run_all is not None:
+            raise UserError(f"row {self.name!r}: it has run and run_all; it takes one of them.")
         if any(len(a) != 2 or not _finite(a[0]) for a in self.alternatives):
             raise fail("alternatives", 'pairs of a figure and where it stands, as (68, "README")')
 

@@ -33,6 +33,8 @@ def row(name="CNN", variant="cnn", **fields):
         ({"parameters": 5e3}, "parameters is 5000.0; it takes a whole number"),
         ({"test_examples": 0}, "test_examples is 0"),
         ({"run": "svc"}, "run is 'svc'; it takes a function"),
+        ({"run_all": 3}, "run_all is 3; it takes a function of a folder"),
+        ({"run": dict, "run_all": list}, "run and run_all; it takes one"),
         ({"alternatives": ((68,),)}, "alternatives is"),
     ],
 )
