@@ -25,8 +25,8 @@ class Row:
 
     Fields:
       name: the label of the row ("CNN, shuffled"), unique together with `metric`.
-      variant: the short word that picks the row (`--rows cnn`); without `run` or `run_all` also the variant that
-        `get_config(variant)` is asked for. Rows of several metrics may share one variant.
+      variant: the short word that picks the row (`--rows cnn`); without `run` or `run_all` also
+        what `get_config(variant)` is asked for. Rows of several metrics may share one variant.
       metric: the key in a run's results, as "split/name" ("test/accuracy").
       published: the figure; None for a row of our own that has no published counterpart.
       source: title, year, table or notebook.
