@@ -38,3 +38,32 @@ def attention(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]
     }
     out = dense(arrays["out_proj.weight"], arrays.get("out_proj.bias"))
     return {**projections, "out": out}
+
+
+def norm(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """nn.LayerNorm called `name`."""
+    return {"scale": arrays[f"{name}.weight"], "bias": arrays[f"{name}.bias"]}
+
+
+def block(arrays: dict[str, np.ndarray]) -> dict:
+    """nn.TransformerEncoderLayer's or nn.TransformerDecoderLayer's as TransformerBlock's."""
+    params = {
+        "attention": attention(under(arrays, "self_attn.")),
+        "attention_norm": norm(arrays, "norm1"),
+        "mlp": {
+            "hidden": dense(arrays["linear1.weight"], arrays["linear1.bias"]),
+            "out": dense(arrays["linear2.weight"], arrays["linear2.bias"]),
+        },
+        "mlp_norm": norm(arrays, "norm2"),
+    }
+    if "norm3.weight" in arrays:
+        params["memory_attention"] = attention(under(arrays, "multihead_attn."))
+        params["memory_norm"] = norm(arrays, "norm2")
+        params["mlp_norm"] = norm(arrays, "norm3")
+    return params
+
+
+def encoder(arrays: dict[str, np.ndarray], num_layers: int) -> dict:
+    """nn.TransformerEncoder's as Transformer's."""
+    params = {f"block_{i}": block(under(arrays, f"layers.{i}.")) for i in range(num_layers)}
+    return {**params, "norm": norm(arrays, "norm")} if "norm.weight" in arrays else params

@@ -1,0 +1,361 @@
+"""Transformer blocks and stacks of them: encoders, decoders, and decoders that look at a memory."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from aimodels.errors import UserError, unknown
+from aimodels.modules.attention import KeyValueCache, MultiHeadAttention
+from aimodels.modules.dense import Dense, activation
+from aimodels.modules.dropout import Dropout
+from aimodels.modules.initializers import Initializer
+
+NORMS = ("layer", "rms")
+NORM_POSITIONS = ("pre", "post")
+
+
+@struct.dataclass
+class BlockCache:
+    """What a block keeps between steps of decoding.
+
+    Attributes:
+        attention: keys and values of the tokens so far.
+        memory: keys and values of the memory; None in a block without cross-attention, and before
+            `remember`.
+    """
+
+    attention: KeyValueCache
+    memory: KeyValueCache | None = None
+
+
+class FeedForward(nn.Module):
+    """Two Dense layers with an activation between them, at each token alone.
+
+    With `gated`, the activation's output is multiplied by a third projection (Shazeer 2020:
+    "silu" gives SwiGLU, "gelu" GEGLU).
+
+    Attributes:
+        features: width between the two layers.
+        activation: a name of `aimodels.modules.dense.ACTIVATIONS`.
+        gated: multiply by the gate.
+        dropout_rate: after the activation; may be traced.
+        use_bias: both layers add a bias.
+        initializer: a name of `aimodels.modules.initializers`.
+        kernel_init: overrides the name's kernel.
+        out_kernel_init: overrides the kernel of `out` alone.
+        dtype: of the computation.
+        param_dtype: of the parameters.
+    """
+
+    features: int
+    activation: str = "relu"
+    gated: bool = False
+    dropout_rate: float | jax.Array = 0.0
+    use_bias: bool = True
+    initializer: str = "glorot"
+    kernel_init: Initializer | None = None
+    out_kernel_init: Initializer | None = None
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
+        """[..., D] -> [..., D]."""
+
+        def dense(name: str, features: int, kernel_init: Initializer | None) -> Dense:
+            return Dense(
+                features,
+                use_bias=self.use_bias,
+                initializer=self.initializer,
+                kernel_init=kernel_init,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                name=name,
+            )
+
+        hidden = dense("hidden", self.features, self.kernel_init)(inputs)
+        hidden = activation(self.activation)(hidden)
+        if self.gated:
+            hidden = hidden * dense("gate", self.features, self.kernel_init)(inputs)
+        hidden = Dropout(self.dropout_rate)(hidden, deterministic=not train)
+        return dense("out", inputs.shape[-1], self.out_kernel_init or self.kernel_init)(hidden)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention if asked for, feed-forward; each with a norm and a residual.
+
+    norm_position="post" is Vaswani et al. 2017, norm(x + f(x)); "pre" is x + f(norm(x)) (Xiong et
+    al. 2020), whose stack ends with one more norm. The defaults are PyTorch's
+    nn.TransformerEncoderLayer (and nn.TransformerDecoderLayer with cross_attention), but without
+    dropout.
+
+    Attributes:
+        num_heads: N.
+        width: D of inputs and outputs.
+        mlp_width: between the feed-forward's layers; 4 D when None.
+        norm_position: "pre" or "post".
+        norm: "layer" or "rms".
+        epsilon: of the norms.
+        activation: of the feed-forward.
+        gated: gated feed-forward, see `FeedForward`.
+        is_causal: token t sees tokens 0 .. t only.
+        cross_attention: attend to a memory too.
+        num_key_value_heads: see `MultiHeadAttention`.
+        rotary: see `MultiHeadAttention`.
+        rotary_base: see `MultiHeadAttention`.
+        dropout_rate: on what each sublayer adds; may be traced.
+        attention_dropout_rate: on attention weights; dropout_rate when None.
+        hidden_dropout_rate: inside the feed-forward; dropout_rate when None.
+        use_bias: in projections and norms.
+        implementation: of attention, see `MultiHeadAttention`.
+        initializer: a name of `aimodels.modules.initializers`.
+        kernel_init: overrides the name's kernel.
+        out_kernel_init: overrides the kernels whose outputs are added to the residual.
+        dtype: of the computation.
+        param_dtype: of the parameters.
+    """
+
+    num_heads: int
+    width: int
+    mlp_width: int | None = None
+    norm_position: str = "post"
+    norm: str = "layer"
+    epsilon: float = 1e-5
+    activation: str = "relu"
+    gated: bool = False
+    is_causal: bool = False
+    cross_attention: bool = False
+    num_key_value_heads: int | None = None
+    rotary: str | None = None
+    rotary_base: float = 10_000.0
+    dropout_rate: float | jax.Array = 0.0
+    attention_dropout_rate: float | jax.Array | None = None
+    hidden_dropout_rate: float | jax.Array | None = None
+    use_bias: bool = True
+    implementation: str = "direct"
+    initializer: str = "glorot"
+    kernel_init: Initializer | None = None
+    out_kernel_init: Initializer | None = None
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Make the sublayers."""
+        if self.norm_position not in NORM_POSITIONS:
+            raise unknown("norm_position", self.norm_position, NORM_POSITIONS)
+        attention = MultiHeadAttention(
+            num_heads=self.num_heads,
+            width=self.width,
+            num_key_value_heads=self.num_key_value_heads,
+            dropout_rate=self._or_default(self.attention_dropout_rate),
+            use_bias=self.use_bias,
+            implementation=self.implementation,
+            initializer=self.initializer,
+            kernel_init=self.kernel_init,
+            out_kernel_init=self.out_kernel_init,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            parent=None,
+        )
+        self.attention = attention.copy(
+            is_causal=self.is_causal, rotary=self.rotary, rotary_base=self.rotary_base
+        )
+        self.attention_norm = self.make_norm()
+        if self.cross_attention:
+            self.memory_attention = attention.copy()
+            self.memory_norm = self.make_norm()
+        self.mlp = FeedForward(
+            self.mlp_width or 4 * self.width,
+            activation=self.activation,
+            gated=self.gated,
+            dropout_rate=self._or_default(self.hidden_dropout_rate),
+            use_bias=self.use_bias,
+            initializer=self.initializer,
+            kernel_init=self.kernel_init,
+            out_kernel_init=self.out_kernel_init,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )
+        self.mlp_norm = self.make_norm()
+        self.dropout = Dropout(self.dropout_rate)
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        memory: jax.Array | None = None,
+        *,
+        lengths: jax.Array | None = None,
+        memory_lengths: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        train: bool = False,
+    ) -> jax.Array:
+        """Run the block.
+
+        Args:
+            inputs: [B, T, D].
+            memory: [B, S, D'], what cross-attention looks at.
+            lengths: [B], valid tokens of the inputs.
+            memory_lengths: [B], valid tokens of the memory.
+            attention_mask: of self-attention, boolean [T, S], [B, T, S] or [B, 1 or N, T, S].
+            train: dropout is on.
+
+        Returns:
+            [B, T, D].
+        """
+        if (memory is not None) != self.cross_attention:
+            raise UserError(
+                f"cross_attention is {self.cross_attention}, but "
+                f"{'no' if memory is None else 'a'} memory is given."
+            )
+        added = self.attention(
+            self._before(inputs, self.attention_norm),
+            lengths=lengths,
+            attention_mask=attention_mask,
+            train=train,
+        )
+        hidden = self._after(inputs, added, self.attention_norm, train=train)
+        if self.cross_attention:
+            added = self.memory_attention(
+                self._before(hidden, self.memory_norm), memory, lengths=memory_lengths, train=train
+            )
+            hidden = self._after(hidden, added, self.memory_norm, train=train)
+        added = self.mlp(self._before(hidden, self.mlp_norm), train=train)
+        return self._after(hidden, added, self.mlp_norm, train=train)
+
+    @nn.nowrap
+    def empty_cache(self, batch: int, capacity: int) -> BlockCache:
+        """What `decode` starts from; call it on the module itself, it needs no parameters."""
+        heads = self.num_key_value_heads or self.num_heads
+        head_width = self.width // self.num_heads
+        return BlockCache(KeyValueCache.empty(batch, capacity, heads, head_width, self.dtype))
+
+    def remember(
+        self, cache: BlockCache, memory: jax.Array, lengths: jax.Array | None = None
+    ) -> BlockCache:
+        """The cache with the memory [B, S, D'] that `decode` will look at; its lengths [B]."""
+        return cache.replace(memory=self.memory_attention.remember(memory, lengths))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def decode(
+        self, inputs: jax.Array, cache: BlockCache, *, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, BlockCache]:
+        """The next T tokens [B, T, D] -> [B, T, D] and the cache; `MultiHeadAttention.decode`."""
+        added, attention_cache = self.attention.decode(
+            self._before(inputs, self.attention_norm), cache.attention, lengths=lengths
+        )
+        hidden = self._after(inputs, added, self.attention_norm, train=False)
+        if self.cross_attention:
+            if cache.memory is None:
+                raise UserError("the cache has no memory: call `remember` before `decode`.")
+            added = self.memory_attention.recall(
+                self._before(hidden, self.memory_norm), cache.memory
+            )
+            hidden = self._after(hidden, added, self.memory_norm, train=False)
+        added = self.mlp(self._before(hidden, self.mlp_norm))
+        hidden = self._after(hidden, added, self.mlp_norm, train=False)
+        return hidden, BlockCache(attention_cache, cache.memory)
+
+    @nn.nowrap
+    def make_norm(self, name: str | None = None) -> nn.Module:
+        """A norm as the block's own."""
+        fields: dict[str, Any] = {
+            "epsilon": self.epsilon,
+            "dtype": self.dtype,
+            "param_dtype": self.param_dtype,
+            "name": name,
+        }
+        if self.norm == "layer":
+            return nn.LayerNorm(use_bias=self.use_bias, **fields)
+        if self.norm == "rms":
+            return nn.RMSNorm(**fields)
+        raise unknown("norm", self.norm, NORMS)
+
+    @nn.nowrap
+    def _or_default(self, rate: float | jax.Array | None) -> float | jax.Array:
+        return self.dropout_rate if rate is None else rate
+
+    @nn.nowrap
+    def _before(self, inputs: jax.Array, norm: Any) -> jax.Array:
+        return norm(inputs) if self.norm_position == "pre" else inputs
+
+    @nn.nowrap
+    def _after(self, inputs: jax.Array, added: jax.Array, norm: Any, *, train: bool) -> jax.Array:
+        outputs = inputs + self.dropout(added, deterministic=not train)
+        return norm(outputs) if self.norm_position == "post" else outputs
+
+
+class Transformer(nn.Module):
+    """A stack of blocks [B, T, D] -> [B, T, D]; with pre-norm blocks, a norm at the end.
+
+    Tokens become vectors, and positions are added, before it. Blocks are `block_0`, `block_1` ...
+
+    Attributes:
+        num_layers: blocks.
+        block: what each block is, as an example of one.
+    """
+
+    num_layers: int
+    block: TransformerBlock
+
+    def setup(self) -> None:
+        """Make the blocks."""
+        self.blocks = [self.block.copy(name=f"block_{i}") for i in range(self.num_layers)]
+        if self.block.norm_position == "pre":
+            self.norm = self.block.make_norm()
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        memory: jax.Array | None = None,
+        *,
+        lengths: jax.Array | None = None,
+        memory_lengths: jax.Array | None = None,
+        attention_mask: jax.Array | None = None,
+        train: bool = False,
+    ) -> jax.Array:
+        """Run the stack; the arguments are those of `TransformerBlock`."""
+        hidden = inputs
+        for block in self.blocks:
+            hidden = block(
+                hidden,
+                memory,
+                lengths=lengths,
+                memory_lengths=memory_lengths,
+                attention_mask=attention_mask,
+                train=train,
+            )
+        return self._finish(hidden)
+
+    @nn.nowrap
+    def empty_cache(self, batch: int, capacity: int) -> tuple[BlockCache, ...]:
+        """What `decode` starts from; call it on the module itself, it needs no parameters."""
+        return tuple(self.block.empty_cache(batch, capacity) for _ in range(self.num_layers))
+
+    def remember(
+        self,
+        cache: tuple[BlockCache, ...],
+        memory: jax.Array,
+        lengths: jax.Array | None = None,
+    ) -> tuple[BlockCache, ...]:
+        """The cache with the memory [B, S, D'] that `decode` will look at; its lengths [B]."""
+        pairs = zip(self.blocks, cache, strict=True)
+        return tuple(block.remember(each, memory, lengths) for block, each in pairs)
+
+    def decode(
+        self,
+        inputs: jax.Array,
+        cache: tuple[BlockCache, ...],
+        *,
+        lengths: jax.Array | None = None,
+    ) -> tuple[jax.Array, tuple[BlockCache, ...]]:
+        """The next T tokens [B, T, D] -> [B, T, D] and the cache; `MultiHeadAttention.decode`."""
+        hidden, caches = inputs, []
+        for block, each in zip(self.blocks, cache, strict=True):
+            hidden, new = block.decode(hidden, each, lengths=lengths)
+            caches.append(new)
+        return self._finish(hidden), tuple(caches)
+
+    def _finish(self, hidden: jax.Array) -> jax.Array:
+        return self.norm(hidden) if self.block.norm_position == "pre" else hidden
