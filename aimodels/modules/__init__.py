@@ -5,8 +5,31 @@ T time or tokens, H W image, C channels, D width, N heads, K head width, V vocab
 any number of spatial axes.
 """
 
-from aimodels.modules.convolution import Conv
+from aimodels.modules.convolution import Conv, looped
 from aimodels.modules.dense import MLP, Dense, activation
 from aimodels.modules.dropout import Dropout
+from aimodels.modules.embeddings import Embedding, PatchEmbedding
+from aimodels.modules.norms import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from aimodels.modules.pooling import avg_pool, max_pool
+from aimodels.modules.recurrent import GRU, LSTM, RNN, LSTMState
 
-__all__ = ["MLP", "Conv", "Dense", "Dropout", "activation"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MLP",
+    "RNN",
+    "BatchNorm",
+    "Conv",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "GroupNorm",
+    "LSTMState",
+    "LayerNorm",
+    "PatchEmbedding",
+    "RMSNorm",
+    "activation",
+    "avg_pool",
+    "looped",
+    "max_pool",
+]

@@ -1,0 +1,337 @@
+"""Recurrent layers: vanilla RNN, LSTM and GRU, stacked and bidirectional.
+
+The gates, their order and the parameters follow PyTorch (cuDNN), so that parameter counts and
+published PyTorch figures can be met; each torch matrix is transposed here. For every layer and
+direction there is a scope "layer_0_forward", "layer_0_backward", ... with
+
+    input_kernel      [D, G·H]    weight_ih      G gates of H features side by side
+    recurrent_kernel  [H, G·H]    weight_hh
+    input_bias        [G·H]       bias_ih
+    recurrent_bias    [G·H]       bias_hh, absent with `recurrent_bias=False`
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from aimodels.errors import UserError, unknown
+from aimodels.modules.dense import activation
+from aimodels.modules.dropout import Dropout
+from aimodels.modules.initializers import Initializer, torch_uniform
+
+INITIALIZERS = ("standard", "torch")
+
+
+class LSTMState(NamedTuple):
+    """The state of an LSTM: two arrays of one shape."""
+
+    hidden: jax.Array
+    cell: jax.Array
+
+
+class Weights(NamedTuple):
+    """The parameters of one direction of one layer."""
+
+    input_kernel: jax.Array
+    recurrent_kernel: jax.Array
+    input_bias: jax.Array
+    recurrent_bias: jax.Array | None
+
+
+# A cell: (weights, state, projected inputs [B, G·H]) -> the next state.
+Cell = Callable[[Weights, Any, jax.Array], Any]
+
+
+def recurrent_projection(weights: Weights, hidden: jax.Array) -> jax.Array:
+    """[B, H] -> [B, G·H]: what the state gives to each gate."""
+    projected = jnp.dot(hidden, weights.recurrent_kernel)
+    return projected if weights.recurrent_bias is None else projected + weights.recurrent_bias
+
+
+def rnn_cell(function: Callable[[jax.Array], jax.Array]) -> Cell:
+    """The vanilla cell, h' = function(W x + U h + b) (Elman 1990)."""
+
+    def cell(weights: Weights, state: jax.Array, projected: jax.Array) -> jax.Array:
+        return function(projected + recurrent_projection(weights, state))
+
+    return cell
+
+
+def gru_cell(weights: Weights, state: jax.Array, projected: jax.Array) -> jax.Array:
+    """Gates r, z, n (Cho et al. 2014, in the form of cuDNN and PyTorch).
+
+    r = σ(W_r x + U_r h), z = σ(W_z x + U_z h), n = tanh(W_n x + b_n + r ∘ (U_n h + c_n)),
+    h' = (1 - z) ∘ n + z ∘ h. The reset gate acts after the recurrent product (Keras's
+    `reset_after=True`), not before as in the paper.
+    """
+    input_reset, input_update, input_new = jnp.split(projected, 3, -1)
+    reset, update, new = jnp.split(recurrent_projection(weights, state), 3, -1)
+    reset = nn.sigmoid(input_reset + reset)
+    update = nn.sigmoid(input_update + update)
+    new = jnp.tanh(input_new + reset * new)
+    return new + update * (state - new)
+
+
+def lstm_cell(weights: Weights, state: LSTMState, projected: jax.Array) -> LSTMState:
+    """Gates i, f, g, o (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+
+    c' = σ(f) ∘ c + σ(i) ∘ tanh(g), h' = σ(o) ∘ tanh(c').
+    """
+    gates = projected + recurrent_projection(weights, state.hidden)
+    write, forget, new, output = jnp.split(gates, 4, -1)
+    cell = nn.sigmoid(forget) * state.cell + nn.sigmoid(write) * jnp.tanh(new)
+    return LSTMState(hidden=nn.sigmoid(output) * jnp.tanh(cell), cell=cell)
+
+
+def gatewise(initializer: Initializer, gates: int) -> Initializer:
+    """Initialise the [in, H] matrix of each gate on its own: fan-out is H, not G·H."""
+
+    def initialize(key: jax.Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> jax.Array:
+        each = (shape[0], shape[1] // gates)
+        keys = jax.random.split(key, gates)
+        return jnp.concatenate([initializer(k, each, dtype) for k in keys], axis=-1)
+
+    return initialize
+
+
+def hidden_of(state: Any) -> jax.Array:
+    """The part of the state that is the layer's output."""
+    return state.hidden if isinstance(state, LSTMState) else state
+
+
+def scan_cell(
+    cell: Cell,
+    weights: Weights,
+    inputs: jax.Array,
+    state: Any,
+    valid: jax.Array | None = None,
+    *,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[jax.Array, Any]:
+    """Run a cell over time: inputs [T, B, D], state of [B, H] -> outputs [T, B, H], last state.
+
+    Where `valid` [T, B] is False the state stands still and the output is zero. Backwards in time
+    (`reverse`) the padding comes first, so the state is still the initial one when the last valid
+    step is met: only the valid part is reversed, with no gather.
+    """
+    projected = jnp.dot(inputs, weights.input_kernel) + weights.input_bias
+
+    def step(state: Any, now: tuple[jax.Array, jax.Array | None]) -> tuple[Any, jax.Array]:
+        projected, valid = now
+        new = cell(weights, state, projected)
+        if valid is None:
+            return new, hidden_of(new)
+        kept = valid[:, None]
+        new = jax.tree.map(lambda after, before: jnp.where(kept, after, before), new, state)
+        return new, jnp.where(kept, hidden_of(new), 0)
+
+    state, outputs = jax.lax.scan(step, state, (projected, valid), reverse=reverse, unroll=unroll)
+    return outputs, state
+
+
+class CellParameters(nn.Module):
+    """The parameters of one direction of one layer, made by a call with the input's width."""
+
+    features: int
+    gates: int
+    recurrent_bias: bool
+    initializer: str
+    forget_gate: int | None
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, width: int) -> Weights:
+        """D -> the weights, in `dtype`."""
+        columns = self.gates * self.features
+        if self.initializer == "torch":
+            kernel_init = recurrent_init = bias_init = torch_uniform(self.features)
+        elif self.initializer == "standard":
+            kernel_init = gatewise(nn.initializers.glorot_uniform(), self.gates)
+            recurrent_init = gatewise(nn.initializers.orthogonal(), self.gates)
+            bias_init = nn.initializers.zeros_init()
+        else:
+            raise unknown("initializer of a recurrent layer", self.initializer, INITIALIZERS)
+
+        def input_bias_init(key: jax.Array, shape: tuple[int], dtype: Any) -> jax.Array:
+            bias = bias_init(key, shape, dtype)
+            if self.forget_gate is None or self.initializer == "torch":
+                return bias
+            first = self.forget_gate * self.features
+            return bias.at[first : first + self.features].set(1)
+
+        weights = Weights(
+            input_kernel=self.param(
+                "input_kernel", kernel_init, (width, columns), self.param_dtype
+            ),
+            recurrent_kernel=self.param(
+                "recurrent_kernel", recurrent_init, (self.features, columns), self.param_dtype
+            ),
+            input_bias=self.param("input_bias", input_bias_init, (columns,), self.param_dtype),
+            recurrent_bias=self.param("recurrent_bias", bias_init, (columns,), self.param_dtype)
+            if self.recurrent_bias
+            else None,
+        )
+        return jax.tree.map(lambda leaf: leaf.astype(self.dtype), weights)
+
+
+class Recurrent(nn.Module):
+    """What `RNN`, `LSTM` and `GRU` share; use one of those.
+
+    Attributes:
+        features: H, the width of the state of each direction.
+        num_layers: layers on top of each other; each reads the outputs of both directions below.
+        bidirectional: a second state runs from the last valid step to the first.
+        dropout_rate: on the outputs of every layer but the last, as PyTorch; may be traced.
+        recurrent_bias: a second bias, on the recurrent product. In an RNN or LSTM it adds nothing
+            but parameters (PyTorch has it); in a GRU it lies inside the reset gate.
+        initializer: "standard": Keras's, namely Glorot uniform for the inputs, orthogonal for the
+            state (Saxe et al. 2014), zero biases, but 1 for an LSTM's forget gate (Jozefowicz et
+            al. 2015); both matrices gate by gate. "torch": U(±1/√H) for everything.
+        unroll: time steps in one turn of the compiled loop.
+        dtype: of the computation and the state.
+        param_dtype: of the parameters.
+    """
+
+    features: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout_rate: float | jax.Array = 0.0
+    recurrent_bias: bool = True
+    initializer: str = "standard"
+    unroll: int = 1
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    gates: ClassVar[int]
+    forget_gate: ClassVar[int | None] = None
+
+    def cell(self) -> Cell:
+        """The function of one time step."""
+        raise NotImplementedError
+
+    def initial_state(self, batch: int) -> Any:
+        """Zeros [L, B, H], L being layers times directions: layer by layer, forward first."""
+        directions = 2 if self.bidirectional else 1
+        return jnp.zeros((self.num_layers * directions, batch, self.features), self.dtype)
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        lengths: jax.Array | None = None,
+        state: Any = None,
+        train: bool = False,
+    ) -> tuple[jax.Array, Any]:
+        """Run over whole sequences.
+
+        Args:
+            inputs: [B, T, D].
+            lengths: [B] valid steps in each row, all of them when None. Past its length a row's
+                state stands still and its outputs are zero; the padding's content is never seen.
+            state: the state to start from, as returned; zeros when None.
+            train: dropout between the layers.
+
+        Returns:
+            The last layer's outputs [B, T, H], or [B, T, 2H] with the backward direction behind
+            the forward one; and the last state of every layer and direction, [L, B, H] (for an
+            LSTM an `LSTMState` of two such arrays), in PyTorch's order.
+        """
+        if inputs.ndim != 3:
+            raise UserError(f"a recurrent layer takes inputs [B, T, D]; it got {inputs.shape}.")
+        batch, time, _ = inputs.shape
+        state = self.initial_state(batch) if state is None else state
+        valid = None if lengths is None else jnp.arange(time)[:, None] < lengths
+        directions = ("forward", "backward") if self.bidirectional else ("forward",)
+        cell = self.cell()
+
+        hidden = jnp.swapaxes(inputs, 0, 1).astype(self.dtype)  # time first, as the scan wants it
+        last_states = []
+        for layer in range(self.num_layers):
+            if layer > 0:
+                hidden = Dropout(self.dropout_rate)(hidden, deterministic=not train)
+            outputs = []
+            for direction in directions:
+                row = len(last_states)
+                start = jax.tree.map(operator.itemgetter(row), state)
+                weights = self._parameters(f"layer_{layer}_{direction}")(hidden.shape[-1])
+                output, last_state = scan_cell(
+                    cell,
+                    weights,
+                    hidden,
+                    start,
+                    valid,
+                    reverse=direction == "backward",
+                    unroll=self.unroll,
+                )
+                outputs.append(output)
+                last_states.append(last_state)
+            hidden = jnp.concatenate(outputs, axis=-1)
+        last_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *last_states)
+        return jnp.swapaxes(hidden, 0, 1), last_state
+
+    def step(self, inputs: jax.Array, state: Any, *, train: bool = False) -> tuple[jax.Array, Any]:
+        """One time step, for decoding: inputs [B, D], state [L, B, H] -> outputs [B, H], state.
+
+        `model.apply(variables, inputs, state, method="step")`; start from `initial_state(B)`.
+        """
+        if self.bidirectional:
+            raise UserError("a bidirectional layer reads the future; it can't go step by step.")
+        outputs, state = self(inputs[:, None], state=state, train=train)
+        return outputs[:, 0], state
+
+    def _parameters(self, name: str) -> CellParameters:
+        return CellParameters(
+            features=self.features,
+            gates=self.gates,
+            recurrent_bias=self.recurrent_bias,
+            initializer=self.initializer,
+            forget_gate=self.forget_gate,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+        )
+
+
+class RNN(Recurrent):
+    """The vanilla recurrent layer, h' = activation(W x + U h + b); see `Recurrent`."""
+
+    activation: str = "tanh"
+
+    gates: ClassVar[int] = 1
+
+    def cell(self) -> Cell:
+        """`rnn_cell`."""
+        return rnn_cell(activation(self.activation))
+
+
+class GRU(Recurrent):
+    """The gated recurrent unit; see `gru_cell` and `Recurrent`."""
+
+    gates: ClassVar[int] = 3
+
+    def cell(self) -> Cell:
+        """`gru_cell`."""
+        return gru_cell
+
+
+class LSTM(Recurrent):
+    """The long short-term memory; see `lstm_cell` and `Recurrent`. Its state is an `LSTMState`."""
+
+    gates: ClassVar[int] = 4
+    forget_gate: ClassVar[int | None] = 1
+
+    def cell(self) -> Cell:
+        """`lstm_cell`."""
+        return lstm_cell
+
+    def initial_state(self, batch: int) -> LSTMState:
+        """Zeros [L, B, H] for the hidden state and the cell."""
+        zeros = super().initial_state(batch)
+        return LSTMState(hidden=zeros, cell=zeros)
