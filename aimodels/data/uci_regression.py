@@ -147,8 +147,8 @@ class UciRegression(Dataset):
         protein-tertiary-structure, wine-quality-red or yacht.
       fold: which of the 20 splits (5 for protein-tertiary-structure), from 0.
       standardize: give inputs and targets mean 0 and standard deviation 1 (a constant feature is
-        only centred). `info()` has the target's mean and standard deviation, so that metrics can
-        be in the data's unit.
+        only centred). Batches then have `target_std` [B], the target's standard deviation, so
+        that metrics can be in the data's unit; `info()` has the mean too.
       statistics: the part of this fold that the means and deviations are taken from.
     """
 
@@ -189,7 +189,8 @@ class UciRegression(Dataset):
             features={
                 "inputs": Feature((facts.features,), "float32"),
                 "targets": Feature((), "float32"),
-            },
+            }
+            | ({"target_std": Feature((), "float32")} if self.standardize else {}),
             splits={"train": facts.train, "test": facts.examples - facts.train},
             licence="of each set as the UCI repository states it; the collection CC BY-NC 4.0",
             citation="Dua & Graff, UCI machine learning repository; splits by Hernández-Lobato & "
@@ -214,9 +215,10 @@ class UciRegression(Dataset):
             scaling = self._scaling
             inputs = (inputs - scaling.inputs_mean) / scaling.inputs_std
             targets = (targets - scaling.target_mean) / scaling.target_std
-        return ArraySource(
-            {"inputs": inputs.astype(np.float32), "targets": targets.astype(np.float32)}
-        )
+        arrays = {"inputs": inputs.astype(np.float32), "targets": targets.astype(np.float32)}
+        if self.standardize:
+            arrays["target_std"] = np.full(len(rows[split]), self._scaling.target_std, np.float32)
+        return ArraySource(arrays)
 
     def fetch(self) -> str:
         """Get all nine sets from a mirror folder or from GitHub."""

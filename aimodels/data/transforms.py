@@ -1,0 +1,349 @@
+"""Transforms of a batch, in JAX, inside the compiled step.
+
+Each is a small frozen class: its fields are a config's, and calling it is a pure function
+`(batch, key) -> batch`. Those with `random = True` run in training only, each example with a draw
+of its own; the others run in training and in evaluation. A config lists them in order:
+
+    transforms=("scale", {"name": "random_crop", "padding": 4}, "horizontal_flip")
+
+Letters: B batch, T time, H W image, C channels.
+"""
+
+import abc
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+
+from aimodels.errors import UserError, unknown
+
+Batch = dict[str, Any]
+
+TRANSFORMS: dict[str, str] = {
+    # In training and in evaluation.
+    "scale": "aimodels.data.transforms:Scale",
+    "standardize": "aimodels.data.transforms:Standardize",
+    "one_hot": "aimodels.data.transforms:OneHot",
+    "flatten": "aimodels.data.transforms:Flatten",
+    "pad_to": "aimodels.data.transforms:PadTo",
+    # In training only.
+    "random_crop": "aimodels.data.transforms:RandomCrop",
+    "horizontal_flip": "aimodels.data.transforms:HorizontalFlip",
+    "random_shift": "aimodels.data.transforms:RandomShift",
+    "gaussian_noise": "aimodels.data.transforms:GaussianNoise",
+    "cutout": "aimodels.data.transforms:Cutout",
+}
+
+
+class Transform(abc.ABC):
+    """A pure function of a batch and a key.
+
+    Attributes:
+      random: True if it draws from the key; then it runs in training only.
+    """
+
+    random: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """The transformed batch; fields that it does not name stay as they are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale(Transform):
+    """`inputs / maximum` in float32: uint8 pixels to [0, 1].
+
+    Attributes:
+      maximum: what becomes 1.
+    """
+
+    maximum: float = 255.0
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs of any shape and type."""
+        return batch | {"inputs": jnp.asarray(batch["inputs"], jnp.float32) / self.maximum}
+
+
+@dataclasses.dataclass(frozen=True)
+class Standardize(Transform):
+    """`(inputs - mean) / std`, for each channel (the last axis).
+
+    Attributes:
+      mean: one number, or one a channel.
+      std: as `mean`, each above 0.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.mean or len(self.std) not in (1, len(self.mean)) or min(self.std) <= 0:
+            raise UserError(
+                f"transform standardize: mean {self.mean} and std {self.std} must be as many "
+                "numbers, and each std above 0"
+            )
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, ..., C]."""
+        inputs = jnp.asarray(batch["inputs"], jnp.float32)
+        if len(self.mean) not in (1, inputs.shape[-1]):
+            raise UserError(
+                f"transform standardize: {len(self.mean)} means for inputs with "
+                f"{inputs.shape[-1]} channels"
+            )
+        mean, std = jnp.asarray(self.mean), jnp.asarray(self.std)
+        return batch | {"inputs": (inputs - mean) / std}
+
+
+@dataclasses.dataclass(frozen=True)
+class OneHot(Transform):
+    """Class ids [B] to one-hot rows [B, num_classes] float32.
+
+    Attributes:
+      num_classes: length of a row.
+      field: which field holds the ids.
+    """
+
+    num_classes: int
+    field: str = "targets"
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """An id outside 0 ... num_classes - 1 gives a row of zeros."""
+        return batch | {self.field: jax.nn.one_hot(batch[self.field], self.num_classes)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flatten(Transform):
+    """Inputs [B, ...] to [B, D]."""
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs of any shape."""
+        inputs = jnp.asarray(batch["inputs"])
+        return batch | {"inputs": inputs.reshape(inputs.shape[0], -1)}
+
+
+@dataclasses.dataclass(frozen=True)
+class PadTo(Transform):
+    """Inputs [B, H, W, C] or [B, T, C] padded to a size, e.g. 28 x 28 to LeNet-5's 32 x 32.
+
+    Attributes:
+      size: (height, width) or (time,).
+      value: what the new places hold.
+      align: `center` puts the inputs in the middle (an odd place goes behind), `start` at 0.
+    """
+
+    size: tuple[int, ...]
+    value: float = 0.0
+    align: Literal["center", "start"] = "center"
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, *old size, C]."""
+        inputs = jnp.asarray(batch["inputs"])
+        old = inputs.shape[1:-1]
+        missing = [new - have for new, have in zip(self.size, old, strict=False)]
+        if len(self.size) != len(old) or min(missing, default=0) < 0:
+            raise UserError(
+                f"transform pad_to: inputs of size {old} can't be padded to {self.size}"
+            )
+        before = [count // 2 if self.align == "center" else 0 for count in missing]
+        widths = [(first, count - first) for first, count in zip(before, missing, strict=True)]
+        padded = jnp.pad(inputs, [(0, 0), *widths, (0, 0)], constant_values=self.value)
+        return batch | {"inputs": padded}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCrop(Transform):
+    """Pad images with zeros on all sides, then cut the old size out at a random place.
+
+    Krizhevsky & Hinton 2009; with `padding=4` the augmentation of He et al. 2015 on CIFAR-10.
+
+    Attributes:
+      padding: pixels on each side.
+    """
+
+    random: ClassVar[bool] = True
+    padding: int = 4
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, H, W, C]."""
+        images = _images(batch, "random_crop")
+        size, pad = images.shape[1:], self.padding
+        padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+        places = jax.random.randint(key, (images.shape[0], 2), 0, 2 * pad + 1)
+
+        def cut(image: jax.Array, place: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_slice(image, (place[0], place[1], 0), size)
+
+        return batch | {"inputs": jax.vmap(cut)(padded, places)}
+
+
+@dataclasses.dataclass(frozen=True)
+class HorizontalFlip(Transform):
+    """Mirror images left to right.
+
+    Attributes:
+      probability: of a mirrored image.
+    """
+
+    random: ClassVar[bool] = True
+    probability: float = 0.5
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, H, W, C]."""
+        images = _images(batch, "horizontal_flip")
+        flip = jax.random.bernoulli(key, self.probability, (images.shape[0], 1, 1, 1))
+        return batch | {"inputs": jnp.where(flip, images[:, :, ::-1], images)}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomShift(Transform):
+    """Shift sequences in time by up to `maximum` steps either way.
+
+    Attributes:
+      maximum: largest shift.
+      wrap: True brings what falls off one end in at the other; False brings zeros in.
+    """
+
+    random: ClassVar[bool] = True
+    maximum: int = 4
+    wrap: bool = False
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, T] or [B, T, C]."""
+        inputs = jnp.asarray(batch["inputs"])
+        if inputs.ndim not in (2, 3):
+            raise UserError(
+                f"transform random_shift takes sequences [B, T] or [B, T, C], got {inputs.shape}"
+            )
+        shifts = jax.random.randint(key, inputs.shape[:1], -self.maximum, self.maximum + 1)
+        length = inputs.shape[1]
+
+        def move(sequence: jax.Array, shift: jax.Array) -> jax.Array:
+            places = jnp.arange(length) - shift
+            moved = jnp.take(sequence, places % length, axis=0)
+            if self.wrap:
+                return moved
+            inside = ((places >= 0) & (places < length)).reshape(-1, *(1,) * (moved.ndim - 1))
+            return jnp.where(inside, moved, jnp.zeros((), moved.dtype))
+
+        return batch | {"inputs": jax.vmap(move)(inputs, shifts)}
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianNoise(Transform):
+    """Add normal noise to every number of the inputs.
+
+    Attributes:
+      std: its standard deviation.
+    """
+
+    random: ClassVar[bool] = True
+    std: float = 0.1
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs of any shape, floats."""
+        inputs = jnp.asarray(batch["inputs"])
+        if not jnp.issubdtype(inputs.dtype, jnp.floating):
+            raise UserError(
+                f"transform gaussian_noise takes floats, got {inputs.dtype}; put 'scale' before it"
+            )
+        noise = jax.random.normal(key, inputs.shape, inputs.dtype)
+        return batch | {"inputs": inputs + self.std * noise}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutout(Transform):
+    """Zero a square of each image, around a random pixel, cut off at the border.
+
+    DeVries & Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
+
+    Attributes:
+      size: side of the square.
+    """
+
+    random: ClassVar[bool] = True
+    size: int = 8
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, H, W, C]."""
+        images = _images(batch, "cutout")
+        B, H, W, _ = images.shape
+        centers = jax.random.randint(key, (2, B, 1), 0, jnp.array([H, W])[:, None, None])
+        starts = centers - self.size // 2
+
+        def covered(start: jax.Array, length: int) -> jax.Array:
+            places = jnp.arange(length)
+            return (places >= start) & (places < start + self.size)
+
+        hole = covered(starts[0], H)[:, :, None] & covered(starts[1], W)[:, None, :]
+        return batch | {"inputs": jnp.where(hole[..., None], jnp.zeros((), images.dtype), images)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """Transforms in order.
+
+    Attributes:
+      steps: the transforms.
+    """
+
+    steps: tuple[Transform, ...] = ()
+
+    def __call__(self, batch: Batch, key: jax.Array | None, *, train: bool) -> Batch:
+        """The batch after all transforms (`train`), or after those that are not random.
+
+        Args:
+          batch: a dict with `inputs` and other fields.
+          key: each random transform gets a key of its own from it; not needed to evaluate.
+          train: whether random transforms run.
+        """
+        key = jax.random.key(0) if key is None else key
+        for number, step in enumerate(self.steps):
+            if train or not step.random:
+                batch = step(batch, jax.random.fold_in(key, number))
+        return batch
+
+
+def build(specs: Sequence[str | Mapping[str, Any]]) -> Pipeline:
+    """The pipeline of a config's list: names, or mappings with `name` and fields.
+
+    A name is in `TRANSFORMS`, or `package.module:Name` for a class or a function of your own.
+
+    Raises:
+      UserError: an unknown name or field, or a field that is missing.
+    """
+    return Pipeline(tuple(_build_one(spec) for spec in specs))
+
+
+def _build_one(spec: str | Mapping[str, Any]) -> Transform:
+    fields = {"name": spec} if isinstance(spec, str) else dict(spec)
+    if "name" not in fields:
+        raise UserError(f"transform {spec!r} has no name; known: {', '.join(sorted(TRANSFORMS))}")
+    name = fields.pop("name")
+    target = TRANSFORMS.get(name, name)
+    if ":" not in target:
+        raise unknown("transform", name, TRANSFORMS)
+    module, _, attribute = target.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"transform {name!r} can't be imported: {error}") from error
+    parameters = inspect.signature(cls).parameters
+    for field in fields:
+        if field not in parameters:
+            raise unknown(f"field of transform {name!r}", field, parameters)
+    for field, parameter in parameters.items():
+        if parameter.default is parameter.empty and field not in fields:
+            raise UserError(f"transform {name!r} needs the field {field!r}")
+    return cls(**fields)
+
+
+def _images(batch: Batch, name: str) -> jax.Array:
+    images = jnp.asarray(batch["inputs"])
+    if images.ndim != 4:
+        raise UserError(f"transform {name} takes images [B, H, W, C], got {images.shape}")
+    return images
