@@ -3,9 +3,40 @@
 import os
 from pathlib import Path
 
+import pytest
+
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache/aimodels/xla"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache/aimodels/xla-tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
+
+
+@pytest.fixture
+def small_config():
+    """A function that makes a config which trains in a second: an MLP on Iris."""
+
+    def make(**changes):
+        config = {
+            "model": {"name": "MLP", "features": (16,), "num_classes": 3},
+            "task": {"name": "classification"},
+            "data": {"name": "iris"},
+            "optimizer": {"name": "adam", "learning_rate": 1e-2},
+            "training": {"steps": 60, "batch_size": 16, "log_every": 10},
+            "evaluation": {"every": 20, "batch_size": 64},
+            "execution": {"steps_per_dispatch": 8},
+        }
+        for section, values in changes.items():
+            both = isinstance(values, dict) and isinstance(config.get(section), dict)
+            same = both and values.get("name", config[section].get("name")) == config[section].get(
+                "name"
+            )
+            config[section] = config[section] | values if same else values
+        return config
+
+    return make

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from aimodels.tasks.updates import ema_update, norms
+
 Array = jax.Array
 Batch = dict[str, Any]
 Params = Any
@@ -114,8 +116,6 @@ class SupervisedTask(Task):
 
     def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Array]]:
         """One gradient step; logs the loss and the norms of gradient, parameters and update."""
-        from aimodels.training.optimizers import ema_update, norms
-
         transform_key, dropout_key = jax.random.split(key)
         batch = self.transforms(batch, transform_key, train=True)
         gradients, metrics, collections = self._gradients(state, batch, dropout_key)

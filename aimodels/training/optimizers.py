@@ -268,7 +268,7 @@ def make_optimizer(section: Mapping[str, Any], total_steps: int) -> Transformati
     decays = _matching(common.decay_exclude, negate=True)
     parts = Parts(
         rate=optax.scale_by_learning_rate(schedule),
-        decay=optax.add_decayed_weights(weight_decay, mask=decays),
+        decay=_decay(weight_decay, decays),
         decays=decays,
     )
     # The order: frozen parameters leave (their gradients don't count in the norm); the gradient is
@@ -277,7 +277,7 @@ def make_optimizer(section: Mapping[str, Any], total_steps: int) -> Transformati
         optax.identity()
         if common.clip_global_norm is None
         else optax.clip_by_global_norm(common.clip_global_norm),
-        optax.add_decayed_weights(common.l2, mask=decays),
+        _decay(common.l2, decays),
         rule(parts),
         _multiply(common.learning_rate_multipliers),
     )
@@ -325,35 +325,6 @@ def parameter_paths(params: Any) -> list[str]:
     return [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
 
 
-def ema_update(ema: Any, params: Any, decay: Any, step: Any = None) -> Any:
-    """The moving average decay · ema + (1 - decay) · params, in the average's own dtypes.
-
-    Args:
-      ema: begins as a copy of the parameters, so it needs no correction of a bias towards 0.
-      params: after this step's update.
-      decay: may be traced.
-      step: if given, the decay is at most (1 + step) / (10 + step), so that a long average forgets
-        the initial weights soon (TensorFlow's `ExponentialMovingAverage(num_updates)`).
-    """
-    if step is not None:
-        step = jnp.asarray(step, jnp.float32)
-        decay = jnp.minimum(decay, (1 + step) / (10 + step))
-
-    def average(old: Array, new: Array) -> Array:
-        return (old + (1 - decay) * (new.astype(old.dtype) - old)).astype(old.dtype)
-
-    return jax.tree.map(average, ema, params)
-
-
-def norms(gradients: Any, params: Any, updates: Any) -> dict[str, Array]:
-    """The L2 norms of all gradients, of all parameters and of all updates, in float32."""
-    trees = {"gradient_norm": gradients, "parameter_norm": params, "update_norm": updates}
-    return {
-        name: optax.tree.norm(jax.tree.map(lambda x: x.astype(jnp.float32), tree))
-        for name, tree in trees.items()
-    }
-
-
 class CenteredRmsState(NamedTuple):
     """Running means of the gradient and of its square."""
 
@@ -379,6 +350,13 @@ def _scale_by_centered_rms(decay: float, eps: float, eps_in_sqrt: bool) -> Trans
         return jax.tree.map(scale, updates, mean, square), CenteredRmsState(mean, square)
 
     return optax.GradientTransformation(init, update)
+
+
+def _decay(rate: Any, decays: Callable[[Any], Any]) -> Transformation:
+    """Adds rate · w; nothing at all where the rate is plainly 0 (XLA keeps a product with 0)."""
+    if isinstance(rate, int | float) and rate == 0:
+        return optax.identity()
+    return optax.add_decayed_weights(rate, mask=decays)
 
 
 def _multiply(multipliers: Iterable[tuple[str, Any]]) -> Transformation:

@@ -1,4 +1,4 @@
-"""Every mistake in a config ends in one message that says which field, what it got, what it takes."""
+"""Every mistake in a config ends in one message: which field, what it got, what it takes."""
 
 import json
 

@@ -40,9 +40,7 @@ def test_orders_differ_between_seeds_and_epochs():
 
 
 def test_cyclic_is_the_files_own_order():
-    np.testing.assert_array_equal(
-        batch_indices(5, 2, "cyclic", 9, 1, 3), [[2, 3], [4, 0], [1, 2]]
-    )
+    np.testing.assert_array_equal(batch_indices(5, 2, "cyclic", 9, 1, 3), [[2, 3], [4, 0], [1, 2]])
 
 
 @pytest.mark.parametrize("per_replica", [False, True])

@@ -8,12 +8,11 @@ import pytest
 
 from aimodels.config.resolve import named_section
 from aimodels.errors import UserError
+from aimodels.tasks.updates import ema_update, norms
 from aimodels.training.optimizers import (
     OPTIMIZERS,
-    ema_update,
     learning_rate_of,
     make_optimizer,
-    norms,
     parameter_paths,
 )
 

@@ -1,0 +1,213 @@
+"""Every command, and every mistake: exit code 2, one clear message, nothing lost."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from aimodels.cli import main, split_overrides
+from aimodels.errors import UserError
+
+CONFIG = "experiments/vision/mnist1d.py"
+FAST = [
+    "--config.training.steps=6",
+    "--config.training.log_every=2",
+    "--config.evaluation.every=0",
+    "--config.execution.steps_per_dispatch=2",
+]
+
+
+def run(capsys, *arguments):
+    code = main(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_train_evaluate_and_go_on(capsys, tmp_path):
+    workdir = f"--workdir={tmp_path}/run"
+    code, out, _ = run(capsys, "train", f"--config={CONFIG}:mlp", workdir, *FAST)
+    assert code == 0
+    assert "test/accuracy" in out
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert results["variant"] == "mlp"
+    assert results["overrides"]["training.steps"] == "6"
+    code, out, _ = run(capsys, "evaluate", workdir)
+    evaluated = json.loads(out)
+    assert code == 0
+    assert evaluated["step"] == 6
+    metrics = evaluated["replicas"][0]["metrics"]
+    assert metrics["test/accuracy"] == results["replicas"][0]["metrics"]["test/accuracy"]
+    code, out, _ = run(capsys, "evaluate", workdir, "--split=train[:10%]", "--step=6")
+    assert "train[:10%]/accuracy" in json.loads(out)["replicas"][0]["metrics"]
+    code, _, err = run(capsys, "train", f"--config={tmp_path}/run/config.json", workdir)
+    assert code == 0
+    assert "is finished" in err
+
+
+def test_dry_run_and_show_compute_nothing(capsys, tmp_path):
+    arguments = (f"--config={CONFIG}:cnn", "--config.training.batch_size", "50")
+    code, out, _ = run(capsys, "train", *arguments, f"--workdir={tmp_path}/run", "--dry_run")
+    assert code == 0
+    assert not (tmp_path / "run").exists()
+    code, shown, _ = run(capsys, "show", *arguments)
+    assert code == 0
+    assert shown == out
+    assert "5,210" in shown
+    assert '"batch_size": 50' in shown
+    assert "MFLOP" in shown
+
+
+def test_list_shows_what_there_is(capsys):
+    code, out, _ = run(capsys, "list")
+    assert code == 0
+    for text in ("mnist1d.py", "gru_shuffled", "CNN", "classification", "fashion_mnist", "adam"):
+        assert text in out
+
+
+def test_data_commands(capsys, tmp_path, monkeypatch):
+    code, out, _ = run(capsys, "data", "list")
+    assert code == 0
+    assert "mnist1d" in out
+    code, out, _ = run(capsys, "data", "fetch", "mnist1d")
+    assert code == 0
+    code, out, _ = run(capsys, "data", "show", "mnist1d", f"--out={tmp_path}/picture.png")
+    assert code == 0
+    assert "4,000" in out or "4000" in out
+    from PIL import Image
+
+    assert Image.open(tmp_path / "picture.png").size[0] > 200
+
+
+def test_reproduce_writes_the_table(capsys, tmp_path):
+    code, _, err = run(capsys, "reproduce", CONFIG, "--rows=linear", "--seeds=2", "--dry_run")
+    assert code == 0
+    assert "1 of 8 rows" in err
+    arguments = ("reproduce", CONFIG, "--rows=linear", "--seeds=2", f"--workdir={tmp_path}/table")
+    code, out, err = run(capsys, *arguments)
+    assert code == 0, err
+    table = json.loads((tmp_path / "table/table.json").read_text())
+    row = next(row for row in table["rows"] if row["variant"] == "linear")
+    assert row["n"] == 2
+    assert row["parameters"] == 410
+    assert row["low"] < row["mean"] < row["high"]
+    assert abs(row["mean"] - 31.5) < 1.5
+    assert row["verdict"] in out
+    assert "31.5" in (tmp_path / "table/table.md").read_text()
+    assert (tmp_path / "table/table.png").stat().st_size > 10_000
+    again = run(capsys, *arguments)
+    assert again[0] == 0
+    assert "is finished" in again[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--config.training.stepz=5"], ["config.training.stepz", "'steps'"]),
+        (["--config.training.steps=soon"], ["config.training.steps", "'soon'", "whole number"]),
+        (["--config.training.steps=0"], ["config.training.steps", ">= 1"]),
+        (["--config.model.name=CNM"], ["'CNM'", "'CNN'"]),
+        (["--config.task.name=clasification"], ["'classification'"]),
+        (["--config.data.name=mnist_1d"], ["'mnist1d'"]),
+        (["--config.optimizer.name=adan"], ["'adam'"]),
+        (["--config.training.batch_size=9", "--config.parallel.data=8"], ["not divisible", "8"]),
+        (["--config.parallel.data=100"], ["100 devices", "8 cpu"]),
+        (["--config.training.split=train[:0%]"], ["empty"]),
+        (["--config.training.split=trian"], ["'trian'", "train"]),
+        (["--config.evaluation.splits=tset"], ["'tset'", "test"]),
+        (["--config.checkpoint.best=test/acc"], ["config.checkpoint.best", "test/accuracy"]),
+        (["--config.training"], ["--config.training has no value"]),
+    ],
+)
+def test_mistakes_in_a_config(capsys, tmp_path, arguments, says):
+    workdir = tmp_path / "run"
+    given = ["train", f"--config={CONFIG}:mlp", f"--workdir={workdir}", *arguments]
+    code, out, err = run(capsys, *given)
+    assert code == 2, err
+    assert out == ""
+    assert err.startswith("aimodels: ") or "\naimodels: " in err
+    for text in says:
+        assert text in err
+    assert "Traceback" not in err
+    assert not (workdir / "checkpoints").exists()
+
+
+def test_mistakes_in_files_and_folders(capsys, tmp_path):
+    code, _, err = run(capsys, "train", "--config=absent.py", f"--workdir={tmp_path}/run")
+    assert (code, "absent.py does not exist" in err) == (2, True)
+    broken = tmp_path / "broken.py"
+    broken.write_text("def get_config():\n    return undefined\n")
+    code, _, err = run(capsys, "train", f"--config={broken}", f"--workdir={tmp_path}/run")
+    assert (code, "NameError" in err) == (2, True)
+    code, _, err = run(capsys, "train", f"--config={CONFIG}:cm", f"--workdir={tmp_path}/run")
+    assert (code, "cnn" in err) == (2, True)
+    code, _, err = run(capsys, "evaluate", f"--workdir={tmp_path}/nowhere")
+    assert (code, "not a work folder" in err) == (2, True)
+    code, _, err = run(capsys, "reproduce", str(broken))
+    assert (code, "no published table" in err) == (2, True)
+    code, _, err = run(capsys, "reproduce", CONFIG, "--rows=cm")
+    assert (code, "'cnn'" in err) == (2, True)
+    code, _, err = run(capsys, "data", "show", "mnist1")
+    assert (code, "mnist1d" in err) == (2, True)
+    code, _, err = run(capsys, "list", str(tmp_path / "absent"))
+    assert (code, "not a folder" in err) == (2, True)
+
+
+def test_a_missing_data_set_fails_at_once_with_the_command(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIMODELS_DATA", str(tmp_path / "empty"))
+    monkeypatch.delenv("AIMODELS_DATA_MIRROR", raising=False)
+    code, _, err = run(
+        capsys,
+        "train",
+        f"--config={CONFIG}:mlp",
+        f"--workdir={tmp_path}/run",
+        "--config.data={'name': 'fashion_mnist'}",
+    )
+    assert code == 2
+    assert "aimodels data fetch fashion_mnist" in err
+
+
+def test_wrong_flags_exit_with_2(capsys):
+    for arguments in (["train"], ["trian"], [], ["reproduce", CONFIG, "--seeds=0"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage" in capsys.readouterr().err
+    code, _, err = run(capsys, "list", "--config.training.steps=3")
+    assert (code, "takes no --config" in err) == (2, True)
+
+
+def test_overrides_are_taken_out_of_the_arguments():
+    rest, overrides = split_overrides(
+        ["train", "--config.a.b=1", "--config", "f", "--config.c", "x"]
+    )
+    assert rest == ["train", "--config", "f"]
+    assert overrides == {"a.b": "1", "c": "x"}
+    with pytest.raises(UserError):
+        split_overrides(["--config.a"])
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "reproduce", "list", "show", "data", "data fetch"]
+)
+def test_every_command_has_help(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([*command.split(), "--help"])
+    assert caught.value.code == 0
+    assert "usage: aimodels" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, aimodels.cli; aimodels.cli.parser(); print('jax' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m aimodels.cli list | head -1"
+    out = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env=os.environ | {"SHELL": "/bin/sh"}
+    )
+    assert out.stdout.strip() == "experiments"
+    assert "Traceback" not in out.stderr

@@ -1,0 +1,221 @@
+"""A run that is stopped at any moment and started again ends with the same bits."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from aimodels.config import load_config, load_experiment, to_json
+from aimodels.errors import UserError
+from aimodels.training.run import load, train
+from aimodels.training.writers import read_metrics
+
+EXPERIMENTS = (
+    "experiments/vision/mnist1d.py",
+    "experiments/vision/fashion_mnist.py",
+    "experiments/tabular/uci_regression.py",
+)
+
+
+def start(config, workdir, **more):
+    """`aimodels train` in a process of its own."""
+    command = [sys.executable, "-m", "aimodels.cli", "train", f"--config={config}"]
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def wait_for_step(process, workdir, step):
+    """Returns when metrics.jsonl has a line of that step, or the process has ended."""
+    limit = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < limit:
+        lines = read_metrics(workdir / "metrics.jsonl")
+        if lines and lines[-1]["step"] >= step:
+            return
+        time.sleep(0.005)
+
+
+def kept_lines(workdir):
+    return (workdir / "metrics.jsonl").read_text()
+
+
+def assert_same_end(left, right):
+    """The newest checkpoint to the bit, the same lines of metrics, the same results."""
+    states = [load(workdir).all_replicas for workdir in (left, right)]
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), *states)
+    assert kept_lines(left) == kept_lines(right)
+    results = [json.loads((workdir / "results.json").read_text()) for workdir in (left, right)]
+    assert results[0]["replicas"] == results[1]["replicas"]
+
+
+def of_experiments():
+    return [
+        pytest.param(file, variant, id=f"{file.split('/')[-1][:-3]}-{variant}")
+        for file in EXPERIMENTS
+        for variant in load_experiment(file).variants
+    ]
+
+
+@pytest.mark.parametrize(("file", "variant"), of_experiments())
+def test_killed_at_a_random_step_equals_uninterrupted(file, variant, tmp_path):
+    overrides = {
+        "training.steps": "40",
+        "training.log_every": "2",
+        "training.batch_size": "8",
+        "training.split": "train[:64]",
+        "evaluation.splits": "test[:16]",
+        "evaluation.batch_size": "16",
+        "evaluation.every": "20",
+        "checkpoint.every": "4",
+        "execution.steps_per_dispatch": "4",
+        "replicas.seeds": "0,1",
+    }
+    if "mc_dropout" in load_config(f"{file}:{variant}").task.name:
+        overrides["task.samples"] = "4"
+    config = load_config(f"{file}:{variant}", overrides)
+    (tmp_path / "config.json").write_text(to_json(config))
+    train(config, tmp_path / "whole", verbose=False)
+    random.seed()
+    step = random.randrange(2, 38)
+    process = start(tmp_path / "config.json", tmp_path / "killed")
+    wait_for_step(process, tmp_path / "killed", step)
+    process.kill()
+    process.communicate()
+    train(config, tmp_path / "killed", verbose=False)
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_says_so(small_config, tmp_path, number, code):
+    config = small_config(training={"steps": 200_000, "log_every": 500})
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    workdir = tmp_path / "run"
+    process = start(file, workdir)
+    wait_for_step(process, workdir, 1000)
+    process.send_signal(number)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "the same command goes on from there" in messages
+    assert "Traceback" not in messages
+    saved = int(os.listdir(workdir / "checkpoints")[0])
+    assert f"at step {saved:,}" in messages
+    assert saved >= 1000
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(small_config, tmp_path):
+    config = small_config(training={"steps": 4000, "log_every": 40}, evaluation={"every": 1000})
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    train(config, tmp_path / "whole", verbose=False)
+    process = start(file, tmp_path / "stopped")
+    wait_for_step(process, tmp_path / "stopped", random.randrange(40, 3000))
+    process.terminate()
+    process.communicate(timeout=60)
+    train(config, tmp_path / "stopped", verbose=False)
+    assert_same_end(tmp_path / "whole", tmp_path / "stopped")
+
+
+@pytest.fixture
+def interrupted(small_config, tmp_path):
+    """(config, folder of a whole run, folder of a run with checkpoints at 20, 40 and 60 of 80)."""
+    config = small_config(training={"steps": 80}, checkpoint={"every": 20, "keep": 4})
+    train(config, tmp_path / "whole", verbose=False)
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    (tmp_path / "run/results.json").unlink()
+    shutil.rmtree(tmp_path / "run/checkpoints/80")
+    return config, tmp_path / "whole", tmp_path / "run"
+
+
+def largest_file(folder):
+    return max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+
+
+def flip_a_bit(folder):
+    """In the middle of the array data, where no format would notice."""
+    data = max((folder / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+
+
+def cut_off(folder):
+    data = max((folder / "state").rglob("d/*"), key=lambda file: file.stat().st_size)
+    data.write_bytes(data.read_bytes()[:-100])
+
+
+def lose_the_description(folder):
+    shutil.rmtree(folder / "about")
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_off, lose_the_description])
+def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(interrupted, damage, capsys):
+    config, whole, run = interrupted
+    damage(run / "checkpoints/60")
+    train(config, run)
+    messages = capsys.readouterr().err
+    assert "checkpoints/60 is damaged" in messages.replace("\n", " ")
+    assert "goes on from step 40" in messages
+    assert (run / "damaged/60").is_dir()
+    assert_same_end(whole, run)
+
+
+def test_if_all_are_damaged_it_says_so_and_nothing_is_lost(interrupted):
+    config, _, run = interrupted
+    for step in (20, 40, 60):
+        flip_a_bit(run / f"checkpoints/{step}")
+    with pytest.raises(UserError, match=r"no checkpoint in .* is whole"):
+        train(config, run, verbose=False)
+    assert sorted(os.listdir(run / "damaged")) == ["20", "40", "60"]
+
+
+def test_a_half_written_checkpoint_is_never_picked_up(interrupted):
+    config, whole, run = interrupted
+    (run / "checkpoints/60").rename(run / "checkpoints/60.orbax-checkpoint-tmp-1")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 70, "split": "tr')
+    train(config, run, verbose=False)
+    assert_same_end(whole, run)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs takes root")
+def test_a_full_disk_leaves_older_checkpoints_whole(small_config, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)])
+    if mounted.returncode:
+        pytest.skip("tmpfs can't be mounted here")
+    try:
+        config = small_config(
+            model={"features": (256, 256)},
+            training={"steps": 60},
+            checkpoint={"every": 10, "keep": 9},
+        )
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(config))
+        process = start(file, disk / "run")
+        _, messages = process.communicate(timeout=120)
+        assert process.returncode == 2, messages
+        assert "Traceback" not in messages
+        assert "space" in messages
+        steps = sorted(int(name) for name in os.listdir(disk / "run/checkpoints") if name.isdigit())
+        assert steps
+        load(disk / "run", step=steps[-1])
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        train(config, disk / "run", verbose=False)
+        train(config, tmp_path / "whole", verbose=False)
+        assert_same_end(tmp_path / "whole", disk / "run")
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
