@@ -1,0 +1,65 @@
+"""Whole architectures, one file a family. `aimodels.models.CNN(...)` imports its file when used.
+
+Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
+(per token [B, T, V], if it is a language model) in its `dtype`, in which it also computes;
+parameters are in `param_dtype`. Inputs are converted to `dtype` and not scaled: scaling is a
+transform of the data. Dropout draws from the rng stream "dropout", and its rates may be traced.
+
+With initializer="torch" parameters start as PyTorch's modules start, for figures that were made
+with it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import flax.linen as nn
+
+    from aimodels.models.convolutional import CNN as CNN
+    from aimodels.models.gpt import GPT as GPT
+    from aimodels.models.linear import Linear as Linear
+    from aimodels.models.mlp import MLP as MLP
+    from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
+    from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
+
+# Short name in a config -> module:class.
+MODELS: dict[str, str] = {
+    "Linear": "aimodels.models.linear:Linear",
+    "MLP": "aimodels.models.mlp:MLP",
+    "CNN": "aimodels.models.convolutional:CNN",
+    "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
+    "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
+    "GPT": "aimodels.models.gpt:GPT",
+}
+
+
+def count_parameters(module: "nn.Module", *inputs: Any, **keywords: Any) -> int:
+    """How many parameters the module has for such inputs; nothing is computed.
+
+    >>> import aimodels, jax
+    >>> signals = jax.ShapeDtypeStruct((1, 40), "float32")
+    >>> aimodels.count_parameters(aimodels.models.Linear(num_classes=10), signals)
+    410
+
+    Args:
+        module: a Linen module.
+        inputs: what the module is called with: arrays, or only their jax.ShapeDtypeStruct.
+        keywords: the call's keywords, in the same way.
+    """
+    import math
+
+    import jax
+
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs, **keywords)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables.get("params", {})))
+
+
+def __getattr__(name: str) -> Any:
+    if name in MODELS:
+        place, _, attribute = MODELS[name].partition(":")
+        return getattr(importlib.import_module(place), attribute)
+    raise AttributeError(f"module 'aimodels.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*MODELS, "MODELS", "count_parameters"])
