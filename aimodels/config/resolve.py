@@ -188,7 +188,7 @@ def _check_together(config: dict) -> None:
 
 
 def to_json(config: ConfigDict | Mapping) -> str:
-    """The config as JSON text, in the schema's order."""
+    """The config as JSON text."""
     return json.dumps(plain(config), indent=2) + "\n"
 
 

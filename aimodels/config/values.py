@@ -1,6 +1,7 @@
 """Checks a value against the type of its field, and reads values from the command line."""
 
 import ast
+import contextlib
 import difflib
 import types
 import typing
@@ -79,15 +80,7 @@ def _coerce(value: Any, annotation: Any, path: str) -> Any:
 
 def _coerce_tuple(value: Any, arguments: tuple, path: str) -> tuple:
     if isinstance(value, CommandLineText):
-        inner = value.strip().strip("()[]")
-        if any(isinstance(item, str) for item in _as_sequence(_parse_or_none(value))) or any(
-            argument is str for argument in arguments
-        ):
-            parsed = _parse_or_none(value)
-            value = parsed if isinstance(parsed, tuple | list) else tuple(inner.split(","))
-        else:
-            value = _parse(CommandLineText(f"({inner},)" if inner else "()"))
-        value = tuple(v for v in value if v != "")
+        value = _parse_tuple(value)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise TypeError
     if len(arguments) == 2 and arguments[1] is Ellipsis:
@@ -98,20 +91,21 @@ def _coerce_tuple(value: Any, arguments: tuple, path: str) -> tuple:
     return tuple(coerce(item, kind, path) for item, kind in zip(value, kinds, strict=True))
 
 
-def _as_sequence(value: Any) -> Sequence:
-    return value if isinstance(value, tuple | list) else ()
+def _parse_tuple(text: str) -> Any:
+    """`(1, 2)`, `1,2`, `1,` or `test,train[:10%]`: Python's spelling, else words and commas."""
+    bare = text.strip().rstrip(",")
+    for spelled in (text, f"({bare},)"):
+        with contextlib.suppress(ValueError, SyntaxError):
+            parsed = _parse(spelled)
+            if isinstance(parsed, tuple | list):
+                return parsed
+    words = bare.removeprefix("(").removesuffix(")").split(",")
+    return tuple(word.strip() for word in words if word.strip())
 
 
 def _parse(text: str) -> Any:
     words = {"true": True, "false": False, "none": None}
     return words[text.lower()] if text.lower() in words else ast.literal_eval(text.strip())
-
-
-def _parse_or_none(text: str) -> Any:
-    try:
-        return _parse(text)
-    except (ValueError, SyntaxError):
-        return None
 
 
 def takes(annotation: Any) -> str:
@@ -126,7 +120,7 @@ def takes(annotation: Any) -> str:
     if origin is tuple:
         inner = [takes(a) for a in arguments if a is not Ellipsis]
         many = len(arguments) == 2 and arguments[1] is Ellipsis
-        return f"a tuple of {inner[0]}" + "s" * many if many else f"a tuple ({', '.join(inner)})"
+        return f"a tuple, each of it {inner[0]}" if many else f"a tuple ({', '.join(inner)})"
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     words |= {type(None): "None", dict: "a dict"}
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))

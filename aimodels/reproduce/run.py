@@ -93,7 +93,8 @@ def _say_cost(
         f"results go to {folder}",
     ]
     if left_out:
-        lines.append(f"left out: {', '.join(dict.fromkeys(left_out))} (--rows all runs them too)")
+        names = ", ".join(dict.fromkeys(left_out))
+        lines.append(f"left out: {names}; --rows all runs every row")
     print("\n".join(lines), file=sys.stderr)
 
 

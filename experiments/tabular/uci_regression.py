@@ -63,7 +63,7 @@ def _config(
     if len(runs) > 1:
         vary = {
             "data": {"fold": folds},
-            "model": {"dropout_rate": rates},
+            "model": {"dropout_rate": rates, "input_dropout_rate": rates},
             "task": {"noise_precision": precisions},
             "optimizer": {"l2": penalties},
         }
@@ -74,7 +74,7 @@ def _config(
                 "features": (50,),
                 "num_classes": 1,
                 "dropout_rate": rates[0],
-                "input_dropout": True,
+                "input_dropout_rate": rates[0],
                 "initializer": "glorot",
             },
             "task": {
