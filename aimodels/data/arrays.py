@@ -82,7 +82,7 @@ class Arrays(Dataset):
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"data.path: {self.path} can't be read as a NumPy .npz file of plain arrays: "
                 f"{error}"

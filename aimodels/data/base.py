@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from aimodels.data import splits
@@ -107,12 +107,12 @@ class Dataset(abc.ABC):
         return ({},)
 
 
-def select_parts(split: str, info: Info, load_whole: Any) -> Source:
+def select_parts(split: str, info: Info, load_whole: Callable[[str], Source]) -> Source:
     """`split` put together of whole splits, slices and sums."""
-    names: Iterable[str] = dict.fromkeys(piece.name for piece in splits.parse(split))
-    splits.select("+".join(names), info.splits, info.name)  # unknown names, before any reading
+    splits.select(split, info.splits, info.name)  # mistakes are told before anything is read
+    names = dict.fromkeys(piece.name for piece in splits.parse(split))
     wholes = {name: load_whole(name) for name in names}
-    sizes = {**info.splits, **{name: len(source) for name, source in wholes.items()}}
+    sizes = {name: len(source) for name, source in wholes.items()}
     parts = [
         wholes[name] if len(chosen) == sizes[name] else Subset(wholes[name], chosen)
         for name, chosen in splits.select(split, sizes, info.name)

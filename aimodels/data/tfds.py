@@ -14,7 +14,7 @@ import numpy as np
 from aimodels.data.base import Dataset, Feature, Info
 from aimodels.data.fetching import SOCKET_TIMEOUT_SECONDS
 from aimodels.data.source import check_indices
-from aimodels.errors import UserError, unknown
+from aimodels.errors import UserError, near, unknown
 
 _OWN_BUILDER = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
@@ -159,9 +159,10 @@ class Tfds(Dataset):
             )
         except (ValueError, ImportError, AttributeError) as error:
             if isinstance(error, tensorflow_datasets.core.DatasetNotFoundError):
-                raise unknown(
-                    "TFDS data set", self.dataset, tensorflow_datasets.list_builders()
-                ) from None
+                names = tensorflow_datasets.list_builders(with_community_datasets=False)
+                close = " or ".join(repr(name) for name in near(self.dataset, names))
+                hint = f"Did you mean {close}?" if close else "tensorflow.org/datasets has a list."
+                raise UserError(f"unknown TFDS data set {self.dataset!r}. {hint}") from None
             raise UserError(f"data set 'tfds:{self.dataset}' can't be built: {error}") from error
         # TFDS itself tries again for minutes where there is no network.
         for host in {urllib.parse.urlparse(url).netloc for url in builder.url_infos or ()}:

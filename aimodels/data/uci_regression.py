@@ -234,10 +234,11 @@ class UciRegression(Dataset):
         inputs, targets, rows = self._read
         chosen = splits.select(self.statistics, {"train": len(rows["train"])}, self.dataset)
         used = np.concatenate([rows["train"][part.start : part.stop] for _, part in chosen])
-        inputs_std = inputs[used].std(axis=0)
+        # Not by a deviation of 0: rounding makes that of a constant 0.998 some 1e-16.
+        low, high = inputs[used].min(axis=0), inputs[used].max(axis=0)
         return Statistics(
-            inputs[used].mean(axis=0),
-            np.where(inputs_std == 0, 1.0, inputs_std),
+            np.where(low == high, low, inputs[used].mean(axis=0)),
+            np.where(low == high, 1.0, inputs[used].std(axis=0)),
             float(targets[used].mean()),
             float(targets[used].std()) or 1.0,
         )
