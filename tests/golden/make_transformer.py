@@ -1,22 +1,16 @@
-"""Makes transformer.npz: PyTorch's Transformer layers on seeded weights, with their gradients.
+"""Makes transformer.npz: PyTorch's Transformer encoder and decoder, with their gradients.
 
-    python tests/golden/make_transformer.py        # needs torch (pip install 'aimodels[goldens]')
-
-Keys are as in make_attention.py.
+python tests/golden/make_transformer.py        # needs torch (pip install 'aimodels[goldens]')
 """
 
-from pathlib import Path
-
-import numpy as np
 import torch
-from make_attention import leaf, parameters, randomized, record
+from recorder import Recorder
 from torch import nn
 
 
 def main() -> None:
     """Writes the cases beside this file."""
-    torch.manual_seed(0)
-    golden: dict = {}
+    recorder = Recorder()
     fields = {"d_model": 8, "nhead": 2, "dim_feedforward": 12, "dropout": 0.0, "batch_first": True}
     lengths = torch.tensor([5, 3])
     padding = torch.arange(5) >= lengths[:, None]
@@ -24,18 +18,18 @@ def main() -> None:
     for norm_first, activation in ((False, "relu"), (True, "gelu")):
         layer = nn.TransformerEncoderLayer(**fields, norm_first=norm_first, activation=activation)
         norm = nn.LayerNorm(8) if norm_first else None
-        module = randomized(
+        module = recorder.randomize(
             nn.TransformerEncoder(layer, num_layers=2, norm=norm, enable_nested_tensor=False)
         )
-        inputs = leaf(2, 5, 8)
+        inputs = recorder.draw(2, 5, 8)
         output = module(inputs, src_key_padding_mask=padding)
         case = "encoder_pre" if norm_first else "encoder_post"
         leaves = {"inputs": inputs, "lengths": lengths}
-        record(golden, case, output, {**parameters(module), **leaves})
+        recorder.record(case, {"outputs": output}, leaves, module)
 
         layer = nn.TransformerDecoderLayer(**fields, norm_first=norm_first, activation=activation)
-        module = randomized(layer)
-        inputs, memory = leaf(2, 4, 8), leaf(2, 5, 8)
+        module = recorder.randomize(layer)
+        inputs, memory = recorder.draw(2, 4, 8), recorder.draw(2, 5, 8)
         output = module(
             inputs,
             memory,
@@ -44,11 +38,9 @@ def main() -> None:
         )
         case = "decoder_pre" if norm_first else "decoder_post"
         leaves = {"inputs": inputs, "memory": memory, "memory_lengths": lengths}
-        record(golden, case, output, {**parameters(module), **leaves})
+        recorder.record(case, {"outputs": output}, leaves, module)
 
-    arrays = {name: value.detach().numpy() for name, value in golden.items()}
-    arrays = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in arrays.items()}
-    np.savez_compressed(Path(__file__).with_name("transformer.npz"), **arrays)
+    recorder.save(__file__)
 
 
 if __name__ == "__main__":

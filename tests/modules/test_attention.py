@@ -43,9 +43,9 @@ def test_equals_pytorch_forward_and_gradient(case, module, implementation):
         return apply(module, {"params": params}, **inputs, lengths=golden.get("lengths"))
 
     result, (params_gradient, inputs_gradient) = pullback(
-        output, golden["cotangent"], params, inputs
+        output, golden["cotangent.outputs"], params, inputs
     )
-    np.testing.assert_allclose(result, golden["output"], **EXACT)
+    np.testing.assert_allclose(result, golden["outputs"], **EXACT)
     leaves_close(params_gradient, attention(under(golden, "gradient.parameters.")), **EXACT)
     for name, gradient in inputs_gradient.items():
         np.testing.assert_allclose(gradient, golden[f"gradient.{name}"], **EXACT)
@@ -68,9 +68,9 @@ def test_grouped_queries_and_empty_rows_equal_pytorch():
         return attend(attention_weights(query, key, mask=golden["mask"]), value)
 
     leaves = [golden[name] for name in ("query", "key", "value")]
-    result, gradients = pullback(output, golden["cotangent"], *leaves)
+    result, gradients = pullback(output, golden["cotangent.outputs"], *leaves)
     np.testing.assert_array_equal(result[0, 1], 0)
-    np.testing.assert_allclose(result, golden["output"], **EXACT)
+    np.testing.assert_allclose(result, golden["outputs"], **EXACT)
     for name, gradient in zip(("query", "key", "value"), gradients, strict=True):
         np.testing.assert_allclose(gradient, golden[f"gradient.{name}"], **EXACT)
 

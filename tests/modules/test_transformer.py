@@ -31,9 +31,9 @@ def check(module, golden, layout, names):
 
     params = layout(under(golden, "parameters."))
     result, (params_gradient, inputs_gradient) = pullback(
-        output, golden["cotangent"], params, inputs
+        output, golden["cotangent.outputs"], params, inputs
     )
-    np.testing.assert_allclose(result, golden["output"], **CLOSE)
+    np.testing.assert_allclose(result, golden["outputs"], **CLOSE)
     leaves_close(params_gradient, layout(under(golden, "gradient.parameters.")))
     for name in names:
         np.testing.assert_allclose(inputs_gradient[name], golden[f"gradient.{name}"], **CLOSE)
