@@ -4,13 +4,14 @@
 with copies of the archives that public repositories hold; a fetch looks there first.
 """
 
+import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from aimodels.errors import UserError
+from aimodels.files import write_atomically
 
 
 def cache_folder() -> Path:
@@ -29,25 +30,17 @@ def mirror_folder() -> Path:
     return folder
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent at any moment, whoever else writes it too."""
+def keep(path: Path, content: bytes) -> None:
+    """Write a file of the cache folder; `UserError` if the folder can't be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        write_atomically(path, content)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the command line says it of any disk
+            raise
         raise UserError(
             f"can't write to the data folder: {error}; set AIMODELS_DATA to a folder that can be "
             "written"
         ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def sha256(content: bytes | memoryview) -> str:

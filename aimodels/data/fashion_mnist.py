@@ -12,14 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.cache import (
-    cache_folder,
-    damaged,
-    mirror_folder,
-    read_file,
-    sha256,
-    write_atomically,
-)
+from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, read_file, sha256
 from aimodels.data.fetching import Files, WayError, debian_package, download, first_that_works
 from aimodels.data.source import ArraySource
 
@@ -99,7 +92,7 @@ class FashionMnist(Dataset):
         ]
         files, line = first_that_works("fashion_mnist", ways, _check)
         for name, content in files.items():
-            write_atomically(_folder() / name, content)
+            keep(_folder() / name, content)
         return line
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.cache import cache_folder, damaged, write_atomically
+from aimodels.data.cache import cache_folder, damaged, keep
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError
 
@@ -163,4 +163,4 @@ def _read(path: Path) -> Arrays:
 def _write(path: Path, arrays: Arrays) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
-    write_atomically(path, buffer.getvalue())
+    keep(path, buffer.getvalue())

@@ -16,14 +16,7 @@ import numpy as np
 
 from aimodels.data import splits
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.cache import (
-    cache_folder,
-    damaged,
-    mirror_folder,
-    missing,
-    sha256_of_files,
-    write_atomically,
-)
+from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, missing, sha256_of_files
 from aimodels.data.fetching import Files, WayError, download, first_that_works, members
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError, unknown
@@ -226,7 +219,7 @@ class UciRegression(Dataset):
             "uci_regression", [("the mirror", _from_mirror), (URL, _from_publisher)], _check
         )
         for name, content in files.items():
-            write_atomically(_folder() / name, content)
+            keep(_folder() / name, content)
         return line
 
     @functools.cached_property

@@ -12,7 +12,8 @@ from aimodels.errors import TrainingFailed, UserError
 from aimodels.reproduce import published, table
 from aimodels.reproduce.plots import table_png
 from aimodels.reproduce.published import Row
-from aimodels.reproduce.table import Measurement, duration, measure
+from aimodels.reproduce.table import Measurement, measure
+from aimodels.training.progress import duration
 
 
 def reproduce(

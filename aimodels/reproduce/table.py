@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from aimodels.files import write_atomically
 from aimodels.reproduce import statistics
 from aimodels.reproduce.published import SPREAD_KINDS, Row, decimals
-from aimodels.training.writers import write_atomically
+from aimodels.training.progress import duration
 
 WIDTH = 120
 
@@ -155,19 +156,6 @@ def _cell(row: Row, ours: Measurement | None) -> dict[str, Any]:
     }
 
 
-def duration(seconds: float | None) -> str:
-    """A time for people: "0.4 s", "15 s", "4 min", "1.5 h"; "" for None."""
-    if seconds is None:
-        return ""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    if seconds < 5970:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def published_text(cell: Mapping[str, Any]) -> str:
     """The published figure of a row with its spread: "94", "489 ± 16", "-" where there is none."""
     if cell["published"] is None:
@@ -275,7 +263,8 @@ def _columns(
     columns.append(("published", [published_text(cell) for cell in rows]))
     columns.append(("ours [95 %]", [ours_text(cell) for cell in rows]))
     columns.append(("n", [str(cell["n"] or "-") for cell in rows]))
-    columns.append(("time", [duration(cell["seconds"]) or "-" for cell in rows]))
+    times = [cell["seconds"] for cell in rows]
+    columns.append(("time", ["-" if time is None else duration(time) for time in times]))
     columns.append(("verdict", [cell["verdict"] for cell in rows]))
     texts = zip(*(column for _, column in columns), strict=True)
     return [head for head, _ in columns], [list(line) for line in texts]
@@ -383,7 +372,6 @@ def show(table: Mapping[str, Any], stream: TextIO | None = None) -> None:
 def write(table: Mapping[str, Any], folder: str | Path) -> None:
     """Writes table.json and table.md into the folder; each is whole at any moment, old or new."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     # allow_nan=False: a table that another language can read. Not-a-number is None by now.
     written = json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False, default=str) + "\n"
     for name, words in (("table.json", written), ("table.md", markdown(table))):

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from aimodels.config import plain
 from aimodels.data.feed import Feed
+from aimodels.files import write_atomically
 from aimodels.training.step import Plan, Program
 
 # Steps in a dispatch that loops on the device: a dispatch costs 50 to 100 us, so that a hundredth
@@ -81,10 +82,7 @@ def choose_plan(
         for plan, rate in rates.items()
     )
     best = Plan(best.steps_per_dispatch, best.replicas, f"measured {tried}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(vars(best)))
-    partial.rename(file)
+    write_atomically(file, json.dumps(vars(best)))
     return best
 
 

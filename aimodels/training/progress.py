@@ -6,14 +6,17 @@ from typing import TextIO
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `0.8 s`, `45 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds < 10:
+    """Seconds as a person says them: `0.8 s`, `45 s`, `3 min 20 s`, `5 min`, `2 h 05 min`."""
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:02.0f} min"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        (large, small), units = divmod(whole, 60), ("min", "s")
+    else:
+        (large, small), units = divmod(round(seconds / 60), 60), ("h", "min")
+    return f"{large} {units[0]}" + (f" {small:02} {units[1]}" if small else "")
 
 
 class Progress:

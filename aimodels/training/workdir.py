@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from aimodels.config import differences, plain, to_json
 from aimodels.errors import UserError
-from aimodels.training.writers import write_atomically
+from aimodels.files import write_atomically
 
 
 @contextlib.contextmanager

