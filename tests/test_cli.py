@@ -146,7 +146,7 @@ def test_mistakes_in_files_and_folders(capsys, tmp_path):
     assert (code, "not a work folder" in err) == (2, True)
     code, _, err = run(capsys, "reproduce", str(broken))
     assert (code, "no published table" in err) == (2, True)
-    code, _, err = run(capsys, "reproduce", CONFIG, "--rows=cm")
+    code, _, err = run(capsys, "reproduce", CONFIG, "--rows=cn")
     assert (code, "'cnn'" in err) == (2, True)
     code, _, err = run(capsys, "data", "show", "mnist1")
     assert (code, "mnist1d" in err) == (2, True)
@@ -162,7 +162,7 @@ def test_a_missing_data_set_fails_at_once_with_the_command(capsys, tmp_path, mon
         "train",
         f"--config={CONFIG}:mlp",
         f"--workdir={tmp_path}/run",
-        "--config.data={'name': 'fashion_mnist'}",
+        "--config.data=fashion_mnist",
     )
     assert code == 2
     assert "aimodels data fetch fashion_mnist" in err

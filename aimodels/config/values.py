@@ -22,7 +22,8 @@ def coerce(value: Any, annotation: Any, path: str) -> Any:
     """`value` as the type that `annotation` names; `UserError` says what the field takes."""
     options: tuple[Any, ...] = (annotation,)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        options = typing.get_args(annotation)
+        # None first: on the command line it is a word, which text would take too.
+        options = tuple(sorted(typing.get_args(annotation), key=lambda a: a is not type(None)))
     for option in options:
         try:
             return _coerce(value, option, path)

@@ -48,9 +48,18 @@ class Layout:
                 devices=available[: data * model],
             )
 
-    def _spec(self, path: str, rank: int) -> P:
+    def _spec(self, path: str, shape: tuple[int, ...]) -> P:
+        assert self.mesh is not None
         for pattern, axes in self._rules:
-            if re.search(f"(^|/)(?:{pattern})$", path) and len(axes) == rank - 1:
+            if re.search(f"(^|/)(?:{pattern})$", path) and len(axes) == len(shape) - 1:
+                for size, axis in zip(shape[1:], axes, strict=True):
+                    if axis is not None and size % self.mesh.shape[axis]:
+                        raise UserError(
+                            f"config.parallel.rules: {pattern!r} divides {path} {shape[1:]} over "
+                            f"{axis!r}, but {size} is not divisible by {self.mesh.shape[axis]} "
+                            "devices; put a rule for it before this one, e.g. "
+                            f"({path.split('/', 1)[-1]!r}, {(None,) * len(axes)})"
+                        )
                 return P(None, *axes)  # the leading axis is that of the replicas
         return P()
 
@@ -59,7 +68,7 @@ class Layout:
         if self.mesh is None:
             return None
         return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: NamedSharding(self.mesh, self._spec(path_of(path), leaf.ndim)),  # type: ignore
+            lambda path, leaf: NamedSharding(self.mesh, self._spec(path_of(path), leaf.shape)),  # type: ignore
             state,
         )
 
