@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -42,32 +43,53 @@ def looped() -> Iterator[None]:
 LARGEST_PATCHES = 2**28
 
 
-def choose_implementation(*, window: Sequence[int], groups: int, patch_elements: int) -> str:
-    """The implementation that "auto" stands for. A window of one place is a matrix product anyway.
+def choose_implementation(*, kernel_shape: Sequence[int], groups: int, places: int) -> str:
+    """The implementation that "auto" stands for.
 
-    Off the CPU always "direct". On the CPU "patches" under `looped()`, "direct" when dispatched
-    step by step: inside a compiled loop XLA does not hand a convolution's gradients to its
-    threaded kernels, and under vmap a kernel for each replica becomes a grouped convolution.
+    Off the CPU always "direct". On the CPU "direct" too, but "patches"
 
-    Measured with jax 0.10.2 on 2 busy cores: least ms of an SGD step (forward, gradient, update),
-    one dispatch a step; inside `fori_loop`; five replicas under vmap; those inside `fori_loop`.
+    - under `looped()`, for inside a compiled loop XLA computes a convolution and above all its
+      gradients on a slow path, and under vmap a kernel for each replica becomes a grouped
+      convolution; unless the patches would fill the memory;
+    - for a window of one place, which is a matrix product, and for depthwise kernels.
 
-        net                                           dispatch   loop  vmap 5  vmap 5, loop
-        MNIST-1D CNN [100, 40, 1]           direct         1.6    5.9     9.1            27
-                                            patches        1.5    1.3     7.0           5.8
-        LeNet-5 [128, 28, 28, 1]            direct          29    110     263           860
-                                            patches         20     19     156           129
-        2 conv 3x3, 32-64 [64, 28, 28, 1]   direct          61  2,393     924        15,417
-                                            patches         88     74     447           353
+    Measured with jax 0.10.2 on 2 cores busy with other work: least ms of an SGD step (forward,
+    gradient, update) with one dispatch a step; inside `fori_loop`; five replicas under vmap; those
+    inside `fori_loop`.
 
-    Single layers dispatched (forward and gradient): direct is 1.2 to 5 times faster for 3x3 with 16
-    to 128 channels and for 7x7 on images, patches 1.4 times for 5x5 6-16 and for 1x1.
+        net                                          dispatch    loop  vmap 5  vmap 5, loop
+        MNIST-1D CNN [100, 40, 1]           direct        1.6     5.9     9.1            27
+                                            patches       1.5     1.3     7.0           5.8
+        LeNet-5 [128, 28, 28, 1]            direct         29     110     263           860
+                                            patches        20      19     156           129
+        2 conv 3x3, 32-64 [64, 28, 28, 1]   direct         61   2,393     924        15,417
+                                            patches        88      74     447           353
+        one layer
+        5x5, 6-16 channels [128, 14, 14]    direct         48     774
+                                            patches        31      75
+        3x3, 16-16 [32, 32, 32]             direct         52   1,970
+                                            patches       156     104
+        3x3, 64-64 [32, 16, 16]             direct        228   9,487
+                                            patches       163     148
+        1x1, 64-64 [32, 16, 16]             direct         51   1,628
+                                            patches        37      44
+        3x3 depthwise, 64 [32, 16, 16]      direct        206   8,370
+                                            patches        44      46
+
+    Args:
+        kernel_shape: [*k, C / groups, F].
+        groups: of the convolution.
+        places: how many windows there are, B times those of S'.
     """
-    if jax.default_backend() != "cpu" or patch_elements > LARGEST_PATCHES:
+    *window, width, _ = kernel_shape
+    if jax.default_backend() != "cpu":
         return "direct"
-    if groups == 1 and (_LOOPED.get() or math.prod(window) == 1):
+    if groups > 1 and width == 1:  # depthwise: shifted multiplications, no patches are made
         return "patches"
-    return "direct"
+    if groups == 1 and math.prod(window) == 1:
+        return "patches"
+    patch_elements = places * math.prod(window) * width * groups
+    return "patches" if _LOOPED.get() and patch_elements <= LARGEST_PATCHES else "direct"
 
 
 def per_axis(field: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
@@ -192,11 +214,21 @@ def patches_convolution(
     dilation: tuple[int, ...],
     groups: int = 1,
 ) -> jax.Array:
-    """The same as `direct_convolution`: patches [B, *S', k·C] @ kernel [k·C, F]."""
+    """The same as `direct_convolution`: patches [B, *S', k·C] @ kernel [k·C, F].
+
+    With groups a small matrix for each; depthwise, the inputs shifted, multiplied and added up.
+    """
     *kernel_size, width, features = kernel.shape
+    depthwise = groups > 1 and width == 1
+    if depthwise:
+        inputs = jnp.repeat(inputs, features // groups, axis=-1)
     shifted = shifted_inputs(inputs, kernel_size, strides=strides, pads=pads, dilation=dilation)
     if groups == 1:
         return jnp.dot(jnp.concatenate(shifted, -1), kernel.reshape(-1, features))
+    if depthwise:
+        factors = kernel.reshape(-1, features).astype(jnp.float32)  # sums in float32, as XLA's
+        products = [seen * factor for seen, factor in zip(shifted, factors, strict=True)]
+        return functools.reduce(jnp.add, products).astype(inputs.dtype)
     # [B, *S', k, G, C/G] with [k, C/G, G, F/G]: one small matrix for each group.
     places = len(shifted)
     patches = jnp.stack(shifted, -2).reshape(*shifted[0].shape[:-1], places, groups, width)
@@ -285,9 +317,8 @@ class Conv(nn.Module):
         name = self.implementation
         if name == "auto":
             places = output_sizes(inputs.shape[1:-1], window, strides, pads)
-            patch_elements = math.prod((inputs.shape[0], *places, *kernel_size, channels))
             name = choose_implementation(
-                window=kernel_size, groups=self.groups, patch_elements=patch_elements
+                kernel_shape=shape, groups=self.groups, places=len(inputs) * math.prod(places)
             )
         if name not in IMPLEMENTATIONS:
             raise unknown("implementation of Conv", name, ["auto", *IMPLEMENTATIONS])

@@ -59,8 +59,9 @@ class Embedding(nn.Module):
 class PatchEmbedding(nn.Module):
     """Cut images into patches side by side and map each to a vector.
 
-    The first layer of a vision transformer (Dosovitskiy et al. 2021). The same as a convolution whose strides are its window, with its parameters (kernel
-    [*patch_size, C, D], bias [D]), but computed as a reshape and one matrix product.
+    The first layer of a vision transformer (Dosovitskiy et al. 2021). The same as a convolution
+    whose strides are its window, with its parameters (kernel [*patch_size, C, D], bias [D]), but
+    computed as a reshape and one matrix product.
 
     Attributes:
         features: D.

@@ -10,6 +10,7 @@ direction there is a scope "layer_0_forward", "layer_0_backward", ... with
     recurrent_bias    [G·H]       bias_hh, absent with `recurrent_bias=False`
 """
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -111,7 +112,6 @@ def scan_cell(
     valid: jax.Array | None = None,
     *,
     reverse: bool = False,
-    unroll: int = 1,
 ) -> tuple[jax.Array, Any]:
     """Run a cell over time: inputs [T, B, D], state of [B, H] -> outputs [T, B, H], last state.
 
@@ -130,8 +130,37 @@ def scan_cell(
         new = jax.tree.map(lambda after, before: jnp.where(kept, after, before), new, state)
         return new, jnp.where(kept, hidden_of(new), 0)
 
-    state, outputs = jax.lax.scan(step, state, (projected, valid), reverse=reverse, unroll=unroll)
+    state, outputs = jax.lax.scan(step, state, (projected, valid), reverse=reverse)
     return outputs, state
+
+
+# Below this many features both directions run in one scan. Measured (2 cores, gradient and update,
+# least ms, two scans against one): GRU 6 [100, 40, 1] 4.2 - 3.2, inside a loop 3.9 - 2.4; GRU 32
+# [32, 20, 32] 2.9 - 2.8, GRU 128 31 - 40, LSTM 256 85 - 103. Unrolling the scan was slower in all.
+ONE_SCAN_BELOW = 32
+
+
+def scan_directions(
+    cell: Cell,
+    weights: list[Weights],
+    inputs: jax.Array,
+    states: list[Any],
+    valid: jax.Array | None,
+) -> tuple[jax.Array, list[Any]]:
+    """One layer, forward or both ways: inputs [T, B, D] -> [T, B, H or 2H], the last states."""
+    if len(weights) == 2 and weights[0].recurrent_kernel.shape[0] < ONE_SCAN_BELOW:
+        # The backward direction reads time from its end; vmap stacks the two in one scan.
+        both = jax.tree.map(lambda *pair: jnp.stack(pair), *zip(weights, states, strict=True))
+        ways = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), (inputs, valid))
+        scan = jax.vmap(functools.partial(scan_cell, cell))
+        (ahead, back), last = scan(both[0], ways[0], both[1], ways[1])
+        outputs = jnp.concatenate([ahead, back[::-1]], axis=-1)
+        return outputs, [jax.tree.map(operator.itemgetter(way), last) for way in (0, 1)]
+    runs = [
+        scan_cell(cell, weights[way], inputs, states[way], valid, reverse=way == 1)
+        for way in range(len(weights))
+    ]
+    return jnp.concatenate([run[0] for run in runs], axis=-1), [run[1] for run in runs]
 
 
 class CellParameters(nn.Module):
@@ -193,7 +222,6 @@ class Recurrent(nn.Module):
         initializer: "standard": Keras's, namely Glorot uniform for the inputs, orthogonal for the
             state (Saxe et al. 2014), zero biases, but 1 for an LSTM's forget gate (Jozefowicz et
             al. 2015); both matrices gate by gate. "torch": U(±1/√H) for everything.
-        unroll: time steps in one turn of the compiled loop.
         dtype: of the computation and the state.
         param_dtype: of the parameters.
     """
@@ -204,7 +232,6 @@ class Recurrent(nn.Module):
     dropout_rate: float | jax.Array = 0.0
     recurrent_bias: bool = True
     initializer: str = "standard"
-    unroll: int = 1
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -256,23 +283,14 @@ class Recurrent(nn.Module):
         for layer in range(self.num_layers):
             if layer > 0:
                 hidden = Dropout(self.dropout_rate)(hidden, deterministic=not train)
-            outputs = []
-            for direction in directions:
-                row = len(last_states)
-                start = jax.tree.map(operator.itemgetter(row), state)
-                weights = self._parameters(f"layer_{layer}_{direction}")(hidden.shape[-1])
-                output, last_state = scan_cell(
-                    cell,
-                    weights,
-                    hidden,
-                    start,
-                    valid,
-                    reverse=direction == "backward",
-                    unroll=self.unroll,
-                )
-                outputs.append(output)
-                last_states.append(last_state)
-            hidden = jnp.concatenate(outputs, axis=-1)
+            rows = range(layer * len(directions), (layer + 1) * len(directions))
+            states = [jax.tree.map(operator.itemgetter(row), state) for row in rows]
+            weights = [
+                self._parameters(f"layer_{layer}_{direction}")(hidden.shape[-1])
+                for direction in directions
+            ]
+            hidden, last = scan_directions(cell, weights, hidden, states, valid)
+            last_states.extend(last)
         last_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *last_states)
         return jnp.swapaxes(hidden, 0, 1), last_state
 
