@@ -40,3 +40,18 @@ def small_config():
         return config
 
     return make
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """The figures that were saved, in order."""
+    from matplotlib.figure import Figure
+
+    figures, savefig = [], Figure.savefig
+
+    def saved(figure, *arguments, **given):
+        figures.append(figure)
+        savefig(figure, *arguments, **given)
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    return figures

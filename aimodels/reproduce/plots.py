@@ -1,7 +1,5 @@
-"""Pictures: a run's curves (curves.png), and a table with its learning curves (table.png)."""
+"""The picture of a table: published figures beside ours, and how ours were learned (table.png)."""
 
-import math
-import os
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,96 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from aimodels.errors import UserError
-from aimodels.reproduce.curves import Curve, read_curves
 from aimodels.reproduce.table import metric_text, ours_text, published_text
+from aimodels.training.curves import Curve, read_curves
+from aimodels.training.figures import (
+    COLOURS,
+    GREY,
+    INK,
+    draw_curve,
+    draw_title,
+    in_our_style,
+    legend_mark,
+    log_if_wide,
+    new_figure,
+    save,
+    thousands,
+)
 
-# Okabe & Ito 2008: told apart with any kind of colour vision; their yellow is too pale for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
-INK, GREY = "#222222", "#6b6b6b"
-STYLE = {
-    "figure.dpi": 150,
-    "savefig.dpi": 150,
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#9a9a9a",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-}
-# Logged beside the metrics, and not what a reader of curves.png looks for.
-NOT_CURVES = ("_norm", "learning_rate", "per_second", "seconds", "epoch", "memory_bytes")
-
-
-def curves_png(metrics_jsonl: str | Path, path: str | Path, *, title: str = "") -> Path:
-    """Draws a run's loss and metrics over steps, one panel each, with a band over replicas.
-
-    The line is the mean over replicas, the band goes from the lowest to the highest, and a cross
-    marks where a replica stopped being finite.
-
-    Raises:
-      UserError: for a file without a metric to draw.
-    """
-    curves = {
-        key: curve
-        for key, curve in read_curves(metrics_jsonl).items()
-        if not any(word in key[1] for word in NOT_CURVES)
-    }
-    if not curves:
-        raise UserError(f"{metrics_jsonl} holds no metrics yet: there is nothing to draw.")
-    # Loss first, then what is evaluated, in the order logged; six panels are enough.
-    evaluated = [name for split, name in curves if split != "train"]
-    names = [name for _, name in curves]
-    names = [*("loss",) * ("loss" in names), *(evaluated or names)]
-    names = list(dict.fromkeys(names))[:6]
-    splits = list(dict.fromkeys(split for split, _ in curves))
-    colours = {"train": GREY} | {
-        split: COLOURS[i % len(COLOURS)]
-        for i, split in enumerate(s for s in splits if s != "train")
-    }
-    if splits == ["train"]:
-        colours = {"train": COLOURS[0]}
-
-    pyplot = _pyplot()
-    columns = min(len(names), 3 if len(names) != 4 else 2)
-    lines = math.ceil(len(names) / columns)
-    with pyplot.rc_context(STYLE):
-        figure, axes = pyplot.subplots(
-            lines,
-            columns,
-            figsize=(max(5.5, 4.3 * columns), 3.2 * lines + 0.4),
-            squeeze=False,
-            layout="constrained",
-        )
-        for axis, name in zip(axes.flat, names, strict=False):
-            drawn = [(split, curves[split, name]) for split in splits if (split, name) in curves]
-            for split, curve in drawn:
-                _draw_curve(axis, curve, colours[split])
-            if "loss" in name:
-                _log_if_wide(axis, [curve for _, curve in drawn])
-            axis.set_title(name.replace("_", " "))
-            axis.set_xlabel("step")
-            axis.xaxis.set_major_formatter(_thousands)
-        for axis in axes.flat[len(names) :]:
-            axis.set_visible(False)
-        replicas = max(len(curve.values) for curve in curves.values())
-        runs = f"{replicas} replicas: mean, lowest and highest" if replicas > 1 else ""
-        _title(figure, title or Path(metrics_jsonl).resolve().parent.name, runs)
-        handles = [_mark("", split, linestyle="-", color=colours[split]) for split in splits]
-        if any(_stopped(curve) for curve in curves.values()):
-            handles.append(_mark("X", "no longer finite", markersize=7))
-        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
-        return _save(figure, path)
 
 
 def table_png(
@@ -128,18 +53,15 @@ def table_png(
         look = COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
         looks.setdefault(cell["row"], look)
 
-    pyplot = _pyplot()
-    with pyplot.rc_context(STYLE):
+    with in_our_style():
         learned = any(lines for _, _, lines in panels)
         heights = [max(2.8 if learned else 1.4, 0.42 * len(c) + 0.9) for _, c, _ in panels]
-        figure, axes = pyplot.subplots(
+        figure, axes = new_figure(
             len(panels),
             2 if learned else 1,
-            figsize=(13.5 if learned else 8.5, sum(heights) + 0.9),
+            (13.5 if learned else 8.5, sum(heights) + 0.9),
             height_ratios=heights,
             width_ratios=[1.25, 1] if learned else [1],
-            squeeze=False,
-            layout="constrained",
         )
         for line, (metric, cells, learning) in enumerate(panels):
             _draw_figures(axes[line, 0], metric, cells, looks)
@@ -152,9 +74,11 @@ def table_png(
         counts = sorted({cell["n"] for cell in table["rows"] if cell["n"]})
         seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
         plural = "s" * (counts[-1:] != [1])
-        _title(figure, table["experiment"], f"{seeds} seed{plural} a row" if counts else "not run")
+        draw_title(
+            figure, table["experiment"], f"{seeds} seed{plural} a row" if counts else "not run"
+        )
         _legend(figure)
-        return _save(figure, path)
+        return save(figure, path)
 
 
 def _row_curve(cell: Mapping[str, Any], metrics_jsonl: str | Path | None) -> Curve | None:
@@ -242,11 +166,11 @@ def _draw_learning(
     """Learning curves, each named at its end in its colour."""
     for row, curve in learning.items():
         colour, dash = looks[row]
-        _draw_curve(axis, curve, colour, dash=dash)
-    _log_if_wide(axis, list(learning.values()))
+        draw_curve(axis, curve, colour, dash=dash)
+    log_if_wide(axis, list(learning.values()))
     axis.set_title(f"{metric.split(',')[0]} while training")
     axis.set_xlabel("step")
-    axis.xaxis.set_major_formatter(_thousands)
+    axis.xaxis.set_major_formatter(thousands)
     # Names stand at their curves' ends, pushed apart until none lies on another.
     ends = {row: curve.mean[np.isfinite(curve.mean)][-1:] for row, curve in learning.items()}
     ends = {row: float(end[0]) for row, end in ends.items() if len(end)}
@@ -300,102 +224,18 @@ def _spread_out(heights: Mapping[str, float], gap: float) -> dict[str, float]:
     }
 
 
-def _draw_curve(axis: Any, curve: Curve, colour: str, *, dash: Any = "-") -> None:
-    """A mean with its band, and crosses where a replica stopped being finite."""
-    mean = curve.mean
-    few = np.isfinite(mean).sum() <= 12
-    axis.plot(
-        curve.steps,
-        mean,
-        color=colour,
-        linestyle=dash,
-        linewidth=1.6,
-        marker="o" if few else None,
-        markersize=3,
-        zorder=3,
-    )
-    if len(curve.values) > 1:
-        low, high = curve.band
-        axis.fill_between(curve.steps, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
-    for step, value in _stopped(curve):
-        axis.plot(step, value, "X", color=colour, markersize=7, zorder=5)
-
-
-def _stopped(curve: Curve) -> list[tuple[float, float]]:
-    """The last finite (step, value) of each replica that has none at the end."""
-    points = []
-    for values in curve.values:
-        finite = np.flatnonzero(np.isfinite(values))
-        if len(finite) and finite[-1] + 1 < len(values):
-            points.append((curve.steps[finite[-1]], values[finite[-1]]))
-    return points
-
-
-def _log_if_wide(axis: Any, curves: Sequence[Curve]) -> None:
-    """A logarithmic axis where the means are positive and span more than a factor of 50."""
-    means = np.concatenate([curve.mean[np.isfinite(curve.mean)] for curve in curves] or [[]])
-    if len(means) and means.min() > 0 and means.max() > 50 * means.min():
-        axis.set_yscale("log")
-
-
 def _minus(words: str) -> str:
     """Figures with a minus sign as wide as a plus; words keep their hyphens."""
     return re.sub(r"(?<![a-z])-(?=\d)", "\N{MINUS SIGN}", words)
 
 
-def _thousands(value: float, _: int) -> str:
-    return f"{value:,.0f}" if value == round(value) else ""
-
-
 def _legend(figure: Any) -> None:
     """What the marks mean, in one line at the foot."""
     handles = [
-        _mark("D", "published ± its spread", markerfacecolor="white", markersize=5.5),
-        _mark("s", "our mean", markersize=5.5),
-        _mark("", "its 95 % interval", linestyle="-", linewidth=2.2),
-        _mark("o", "one seed", markersize=3.2),
-        _mark("", "bold: they differ"),
+        legend_mark("D", "published ± its spread", markerfacecolor="white", markersize=5.5),
+        legend_mark("s", "our mean", markersize=5.5),
+        legend_mark("", "its 95 % interval", linestyle="-", linewidth=2.2),
+        legend_mark("o", "one seed", markersize=3.2),
+        legend_mark("", "bold: they differ"),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=5, handletextpad=0.5)
-
-
-def _mark(marker: str, label: str, **given: Any) -> Any:
-    """An entry of a legend."""
-    from matplotlib.lines import Line2D
-
-    look: dict[str, Any] = {"linestyle": "", "color": INK} | given
-    return Line2D([], [], marker=marker, label=label, **look)
-
-
-def _title(figure: Any, title: str, small: str) -> None:
-    room = round(8 * figure.get_size_inches()[0])
-    lines = textwrap.wrap(title, room, max_lines=3, placeholder=" …") or [""]
-    if small:
-        lines[-1] += f"  ({small})"
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)
-
-
-def _pyplot() -> Any:
-    """Pyplot on the Agg backend, which needs no display; imported here, for it takes a second."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _save(figure: Any, path: str | Path) -> Path:
-    """Writes the PNG whole (another file, then renamed) and frees the figure."""
-    from matplotlib import pyplot
-
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(temporary, format="png")
-        os.replace(temporary, path)
-    finally:
-        pyplot.close(figure)
-        temporary.unlink(missing_ok=True)
-    return path

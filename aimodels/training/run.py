@@ -22,6 +22,7 @@ from aimodels.tasks.base import State, Task
 from aimodels.training.build import load_split, task_builder, varied_in_program
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
+from aimodels.training.figures import curves_png
 from aimodels.training.loop import Outcome, train_loop
 from aimodels.training.parallel import Layout
 from aimodels.training.plan import cache_folder, choose_plan, first_batch
@@ -150,8 +151,6 @@ def train(
         outcome = _train(assembly, workdir, feeds, evaluator, progress)
         results = _results(config, outcome, origin)
         write_json(workdir / "results.json", results)
-        from aimodels.reproduce.plots import curves_png
-
         curves_png(workdir / "metrics.jsonl", workdir / "curves.png")
     progress.close()
     return Result(workdir, results)

@@ -30,6 +30,16 @@ class Curve:
         """The lowest and highest replica at each step, [S] each."""
         return _over_replicas(np.nanmin, self.values), _over_replicas(np.nanmax, self.values)
 
+    @property
+    def stopped(self) -> list[tuple[float, float]]:
+        """The last finite (step, value) of each replica that has none at the end."""
+        points = []
+        for values in self.values:
+            finite = np.flatnonzero(np.isfinite(values))
+            if len(finite) and finite[-1] + 1 < len(values):
+                points.append((self.steps[finite[-1]], values[finite[-1]]))
+        return points
+
 
 def _over_replicas(reduce: Any, values: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():  # a step where every replica is NaN gives NaN, as it should
