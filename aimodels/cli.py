@@ -131,9 +131,9 @@ def _positive(text: str) -> int:
 
 
 def _quiet_libraries() -> None:
-    """Libraries' own chatter is not for our users; warnings of ours are printed as messages."""
-    for name in ("absl", "jax", "orbax"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    """Libraries' own chatter is not for our users: what fails is raised, and said in our words."""
+    for name in ("absl", "jax", "orbax", "asyncio", "concurrent.futures"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

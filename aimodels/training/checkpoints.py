@@ -6,7 +6,8 @@ that was killed is never picked up. Orbax does not notice a flipped bit: a check
 is stored beside them and compared when they are read.
 """
 
-import logging
+import errno
+import os
 import shutil
 import zlib
 from collections.abc import Callable
@@ -22,8 +23,6 @@ from aimodels.config import plain
 from aimodels.errors import UserError
 from aimodels.tasks.base import State
 from aimodels.training.parallel import path_of
-
-logger = logging.getLogger("aimodels")
 
 
 class Checkpoints:
@@ -81,7 +80,12 @@ class Checkpoints:
             "checksums": {name: checksum(array) for name, array in arrays.items()},
         }
         try:
-            self._open().save(
+            manager = self._open()
+            # Asked first: a disk that fills up under Orbax's threads leaves tracebacks of theirs.
+            needed = sum(array.nbytes for array in arrays.values()) + 2**20
+            if shutil.disk_usage(self.folder).free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about)
@@ -233,5 +237,8 @@ def _import_orbax() -> None:
 
 
 def _short(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = str(error)
+    if os.strerror(errno.ENOSPC) in text:
+        return "the disk is full (no space left on device)"
+    lines = [line for line in text.splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
