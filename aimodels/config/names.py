@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -37,6 +38,10 @@ def find(section: str, name: str) -> Callable:
     if ":" not in target:
         raise unknown(KINDS.get(section, section), name, known)
     place, _, attribute = target.rpartition(":")
+    if place in known:
+        raise UserError(
+            f"{section}.name: got {name!r}, takes {place!r} alone, with its fields beside the name"
+        )
     try:
         module = import_file(place) if place.endswith(".py") else importlib.import_module(place)
     except ModuleNotFoundError as error:
@@ -44,6 +49,14 @@ def find(section: str, name: str) -> Callable:
     if not hasattr(module, attribute):
         raise UserError(f"{section}.name: {place} has no {attribute!r}")
     return getattr(module, attribute)
+
+
+def call_section(section: str, fields: Mapping[str, Any], **provided: Any) -> Any:
+    """Calls what a named section names with its fields, and with what it takes of `provided`."""
+    target = find(section, fields["name"])
+    known = inspect.signature(target).parameters
+    given = {name: value for name, value in fields.items() if name != "name"}
+    return target(**given, **{k: v for k, v in provided.items() if k in known})
 
 
 def import_file(path: str | Path) -> types.ModuleType:

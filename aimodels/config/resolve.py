@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
-from aimodels.config.names import find, table
+from aimodels.config.names import KINDS, find, table
 from aimodels.config.schema import FIXED, PRECISIONS
 from aimodels.config.values import CommandLineText, coerce, plain, takes
 from aimodels.errors import UserError, unknown
@@ -77,10 +77,10 @@ def named_section(section: str, given: Any, path: str) -> dict[str, Any]:
 
         fields |= fields_of(Common, PROVIDED)
     rest = {key: value for key, value in given.items() if key != "name"}
-    resolved = {"name": name} | check_fields(rest, fields, path, f"{section} {name}")
-    if "schedule" in fields and section == "optimizer":
-        resolved["schedule"] = named_section("schedule", resolved["schedule"], f"{path}.schedule")
-    return resolved
+    if section == "optimizer":
+        schedule = rest.pop("schedule", "constant")
+        rest["schedule"] = named_section("schedule", schedule, f"{path}.schedule")
+    return {"name": name} | check_fields(rest, fields, path, f"{section} {name}")
 
 
 def resolve(config: ConfigDict | Mapping, overrides: Mapping[str, str] | None = None) -> ConfigDict:

@@ -39,7 +39,7 @@ class Checkpoints:
         self._manager: Any = None
         # One thread: saves happen in their order, and Orbax is imported where nobody waits.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending: list[Future] = [self._writer.submit(_import_orbax)]
+        self._pending: list[Future] = []
 
     # --- saving ----------------------------------------------------------------------------------
 
@@ -230,10 +230,6 @@ def _flatten(state: State) -> dict[str, Any]:
 
 def _unflatten(target: State, arrays: dict[str, Any]) -> State:
     return jax.tree.unflatten(jax.tree.structure(target), [arrays[n] for n in _flatten(target)])
-
-
-def _import_orbax() -> None:
-    import orbax.checkpoint  # noqa: F401
 
 
 def _short(error: BaseException) -> str:

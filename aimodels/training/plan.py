@@ -76,12 +76,11 @@ def choose_plan(
     rates = {plan: _steps_per_second(make_program(plan), make_feed()) for plan in candidates}
     best = max(rates, key=lambda plan: rates[plan])
     tried = ", ".join(
-        f"{plan.steps_per_dispatch} steps a dispatch"
-        + (f" and {plan.replicas}" if replicas > 1 else "")
-        + f": {rate * replicas:,.0f}/s"
+        f"{plan.replicas + ' ' if replicas > 1 else ''}x{plan.steps_per_dispatch} "
+        f"{rate * replicas:,.0f}"
         for plan, rate in rates.items()
     )
-    best = Plan(best.steps_per_dispatch, best.replicas, f"measured {tried}")
+    best = Plan(best.steps_per_dispatch, best.replicas, f"measured steps/s: {tried}")
     write_atomically(file, json.dumps(vars(best)))
     return best
 

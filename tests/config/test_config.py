@@ -57,6 +57,13 @@ def test_the_command_line_is_read_by_the_fields_type():
     assert resolve(small(), {"checkpoint.best": "none"}).checkpoint.best is None
 
 
+def test_a_name_alone_is_a_section():
+    config = resolve(small(task="classification"), {"optimizer.schedule": "cosine", "data": "wine"})
+    assert config.optimizer.schedule.name == "cosine"
+    assert config.optimizer.schedule.warmup_steps == 0
+    assert config.data.name == "wine"
+
+
 @pytest.mark.parametrize(
     ("change", "overrides", "says"),
     [
