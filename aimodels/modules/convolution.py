@@ -183,14 +183,13 @@ def shifted_inputs(
     strides: Sequence[int],
     pads: Pads,
     dilation: Sequence[int],
-    fill: float = 0.0,
 ) -> list[jax.Array]:
     """What each place of the window sees: a list, row by row over the window, of [B, *S', C]."""
     window = extents(kernel_size, dilation)
     sizes = output_sizes(inputs.shape[1:-1], window, strides, pads)
     padded = lax.pad(
         inputs,
-        jnp.asarray(fill, inputs.dtype),
+        jnp.zeros((), inputs.dtype),
         [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)],
     )
     shifted = []

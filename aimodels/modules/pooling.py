@@ -1,9 +1,17 @@
-"""Pooling over the axes between the batch and the channels."""
+"""Pooling over the axes between the batch and the channels.
+
+Made of slices and elementwise operations, axis after axis, instead of XLA's `reduce_window`, which
+Flax uses and whose gradients are slow on the CPU. Forward and gradient on [32, 28, 28, 32] on 2
+busy cores, least ms, dispatched and inside a compiled loop:
+
+    window 2, stride 2: max 31.6 and 38.6 -> 2.4 and 1.6; mean 2.5 and 2.3 -> 1.6 and 0.8
+    window 3, stride 2: max 27.9 and 50.0 -> 5.1 and 9.4; mean 12.1 and 25.3 -> 2.5 and 1.9
+"""
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -12,8 +20,8 @@ from aimodels.modules.convolution import (
     WRAPPING,
     Pads,
     explicit_padding,
+    output_sizes,
     per_axis,
-    shifted_inputs,
 )
 
 Padding = str | int | Sequence[int | Sequence[int]]
@@ -32,6 +40,39 @@ def placement(
     return steps, explicit_padding(padding, spatial, window, steps)
 
 
+def fold_windows(
+    inputs: jax.Array,
+    combine: Callable[[jax.Array, jax.Array], jax.Array],
+    fill: float,
+    window: Sequence[int],
+    strides: Sequence[int],
+    pads: Pads,
+) -> jax.Array:
+    """Combine the places of each window, one axis after the other: [B, *S, C] -> [B, *S', C].
+
+    The last axis goes first, so that `combine` meets the places row by row.
+    """
+    config = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
+    folded = jax.lax.pad(inputs, jnp.asarray(fill, inputs.dtype), config)
+    sizes = output_sizes(inputs.shape[1:-1], window, strides, pads)
+    for axis in reversed(range(1, len(window) + 1)):
+        size, places, stride = sizes[axis - 1], window[axis - 1], strides[axis - 1]
+        if stride == places:  # side by side: an axis of its own, cheaper than strided slices
+            shape = (*folded.shape[:axis], size, places, *folded.shape[axis + 1 :])
+            blocks = jax.lax.slice_in_dim(folded, 0, size * places, axis=axis).reshape(shape)
+            seen = [jax.lax.index_in_dim(blocks, n, axis + 1, False) for n in range(places)]
+        else:
+            span = (size - 1) * stride + 1
+            seen = [jax.lax.slice_in_dim(folded, n, n + span, stride, axis) for n in range(places)]
+        folded = functools.reduce(combine, seen)
+    return folded
+
+
+def larger(first: jax.Array, second: jax.Array) -> jax.Array:
+    """The larger value, the first of two equal ones (and all the gradient to it); NaN wins."""
+    return jnp.where((second > first) | jnp.isnan(second), second, first)
+
+
 def max_pool(
     inputs: jax.Array,
     window: Sequence[int],
@@ -41,9 +82,8 @@ def max_pool(
 ) -> jax.Array:
     """The largest value in each window: [B, *S, C] -> [B, *S', C].
 
-    As `flax.linen.max_pool`, but made of slices and selections instead of `reduce_window`, whose
-    gradient (`select_and_scatter`) is slow on the CPU. Of equal values the first, row by row,
-    gets the whole gradient, as there and in PyTorch; NaN wins over everything, as in PyTorch.
+    Of equal values the first, row by row, gets the whole gradient, and NaN wins over everything,
+    both as in PyTorch.
 
     Args:
         inputs: [B, *S, C].
@@ -52,12 +92,9 @@ def max_pool(
         padding: as `Conv`'s; the padding never wins.
     """
     steps, pads = placement(inputs.shape[1:-1], window, strides, padding)
-    shifted = shifted_inputs(
-        inputs, window, strides=steps, pads=pads, dilation=(1,) * len(window), fill=-jnp.inf
-    )
-    return functools.reduce(
-        lambda best, value: jnp.where((value > best) | jnp.isnan(value), value, best), shifted
-    )
+    is_float = jnp.issubdtype(inputs.dtype, jnp.floating)
+    lowest = -jnp.inf if is_float else jnp.iinfo(inputs.dtype).min
+    return fold_windows(inputs, larger, lowest, window, steps, pads)
 
 
 def avg_pool(
@@ -68,7 +105,7 @@ def avg_pool(
     padding: Padding = "VALID",
     count_include_pad: bool = True,
 ) -> jax.Array:
-    """The mean of each window: [B, *S, C] -> [B, *S', C]. Flax's, with `Conv`'s padding.
+    """The mean of each window: [B, *S, C] -> [B, *S', C].
 
     Args:
         inputs: [B, *S, C].
@@ -79,5 +116,8 @@ def avg_pool(
             (torchvision's Inception needs it).
     """
     steps, pads = placement(inputs.shape[1:-1], window, strides, padding)
-    # Flax takes pairs, though it is annotated as a string.
-    return nn.avg_pool(inputs, tuple(window), steps, pads, count_include_pad)  # pyright: ignore
+    sums = fold_windows(inputs, jnp.add, 0, window, steps, pads)
+    if count_include_pad:
+        return sums / math.prod(window)
+    ones = jnp.ones((1, *inputs.shape[1:-1], 1), inputs.dtype)
+    return sums / fold_windows(ones, jnp.add, 0, window, steps, pads)

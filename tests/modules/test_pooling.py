@@ -58,6 +58,10 @@ def test_paddings_that_repeat_the_inputs_are_refused():
         max_pool(jnp.ones((1, 4, 4, 1)), (2, 2), padding="REFLECT")
 
 
-def test_whole_numbers_keep_their_dtype():
+def test_dtypes_stay():
     inputs = jax.random.normal(jax.random.key(0), (1, 4, 4, 2), jnp.bfloat16)
     assert max_pool(inputs, (2, 2)).dtype == avg_pool(inputs, (2, 2)).dtype == jnp.bfloat16
+    whole = -jnp.arange(1, 6).reshape(1, 5, 1)
+    outputs = max_pool(whole, (2,), padding="SAME")
+    assert outputs.dtype == whole.dtype
+    np.testing.assert_array_equal(outputs[0, :, 0], [-1, -3, -5])

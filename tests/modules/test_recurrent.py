@@ -114,7 +114,8 @@ def test_gradient_does_not_reach_the_padding():
     inputs = jax.random.normal(jax.random.key(0), (2, 5, 2))
     variables = init(module, inputs)
     lengths = jnp.array([2, 5])
-    gradient = jax.grad(lambda x: module.apply(variables, x, lengths=lengths)[0].sum())(inputs)
+    loss = jax.grad(lambda x: module.apply(variables, x, lengths=lengths)[0].sum())
+    gradient = jax.jit(loss)(inputs)
     assert np.all(gradient[0, 2:] == 0)
     assert np.all(gradient[0, :2] != 0)
 
@@ -180,9 +181,8 @@ def test_torch_initial_values_are_uniform_by_the_width():
 def test_replicas_under_vmap_in_a_loop_equal_single_runs():
     module = GRU(3, bidirectional=True)
     inputs = jax.random.normal(jax.random.key(0), (2, 4, 1))
-    variables = jax.vmap(lambda key: module.init(key, inputs))(
-        jax.random.split(jax.random.key(1), 3)
-    )
+    keys = jax.random.split(jax.random.key(1), 3)
+    variables = jax.jit(jax.vmap(lambda key: module.init(key, inputs)))(keys)
 
     def train(variables):
         def step(_, variables):
@@ -202,7 +202,8 @@ def test_dropout_lies_between_layers_only():
     def run(num_layers, key):
         module = GRU(20, num_layers=num_layers, dropout_rate=0.5)
         rngs = {"dropout": jax.random.key(key)}
-        return module.apply(init(module, inputs), inputs, train=True, rngs=rngs)[0]
+        run = jax.jit(lambda v: module.apply(v, inputs, train=True, rngs=rngs)[0])
+        return run(init(module, inputs))
 
     np.testing.assert_array_equal(run(1, 0), run(1, 1))
     assert not np.allclose(run(2, 0), run(2, 1))
