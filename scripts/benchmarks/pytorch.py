@@ -1,0 +1,146 @@
+"""Our loop, as in loop.py, against eager PyTorch: same model, batch and optimizer, data in memory.
+
+PyTorch runs in an interpreter of its own (--torch-python) and with the faster of 1 and 2 threads.
+A repeat is a run of ours, then a slice of PyTorch with each number of threads; the side that waits
+uses no processor. PyTorch neither logs nor evaluates nor saves; ours does.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import common
+import numpy as np
+from common import HERE, ratio, spread, table, verdict
+from rows import ROWS, arrays_of, make_config
+
+TARGETS = {"mlp": 2.5, "cnn": 2.5, "gru": 2.5, "fashion": 1.0}
+THREADS = (1, 2)
+
+
+class Torch:
+    """The other interpreter.
+
+    Args:
+      python: its path.
+      folder: where the data are.
+    """
+
+    def __init__(self, python: str, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [python, str(HERE / "torch_worker.py"), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.version = self._read()["torch"]
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit("PyTorch's interpreter ended; --torch-python takes one that has torch")
+        return json.loads(line)
+
+    def run(self, row: str, threads: int, seconds: float) -> dict[str, float]:
+        """A slice of some seconds: steps, seconds, parameters."""
+        assert self._process.stdin is not None
+        request = {"row": row, "threads": threads, "seconds": seconds}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def __enter__(self) -> "Torch":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def time_row(row: str, torch: Torch, scratch: Path, repeats: int, seconds: float) -> dict[str, Any]:
+    """The figures of a row; repeats of some `seconds` a side."""
+    from ours import Ours, steps_for
+
+    np.savez(scratch / f"{row}-data.npz", **arrays_of(make_config(row, scratch)))
+    trial = Ours(row, scratch, ROWS[row].chunk)
+    first = trial.run()
+    steps = trial.steps
+    if seconds >= 1:
+        steps = steps_for(row, first["steps_per_second"], seconds)
+    ours, runs = Ours(row, scratch, steps), []
+    theirs: dict[int, list[float]] = {threads: [] for threads in THREADS}
+    parameters = 0
+    for _ in range(repeats):
+        runs.append(ours.run())
+        for threads, rates in theirs.items():
+            done = torch.run(row, threads, seconds)
+            rates.append(done["steps"] / done["seconds"])
+            parameters = int(done["parameters"])
+    best = max(THREADS, key=lambda threads: statistics.median(theirs[threads]))
+    results = json.loads((scratch / "run" / "results.json").read_text())
+    if results["parameters"] != parameters:
+        print(f"note: {results['parameters']} parameters, PyTorch {parameters}", file=sys.stderr)
+    return {
+        "row": row,
+        "steps": steps,
+        "parameters": {"ours": results["parameters"], "pytorch": parameters},
+        "ours": runs,
+        "pytorch_steps_per_second": {str(threads): rates for threads, rates in theirs.items()},
+        "pytorch_threads": best,
+        "ratio": ratio([run["steps_per_second"] for run in runs], theirs[best]),
+        "wall_ratio": ratio([run["wall_steps_per_second"] for run in runs], theirs[best]),
+    }
+
+
+def main() -> None:
+    parser = common.arguments(__doc__, repeats=5)
+    parser.add_argument("--rows", default=",".join(ROWS), help="separated by commas")
+    parser.add_argument("--seconds", type=float, default=5, help="of each side in a repeat")
+    parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
+    options = parser.parse_args()
+    seconds, repeats = (0.2, 2) if options.quick else (options.seconds, options.repeats)
+    with common.session(options, "pytorch") as record:
+        record["targets"] = TARGETS
+        record["rows"] = []
+        with Torch(options.torch_python, record["scratch"]) as torch:
+            record["torch"] = torch.version
+            for row in options.rows.split(","):
+                print(f"{ROWS[row].title} ...", file=sys.stderr)
+                timed = time_row(row, torch, record["scratch"], repeats, seconds)
+                record["rows"].append(timed)
+        report(record["rows"])
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    """Prints the table."""
+    header = ("steps/s", "ours", "1 thread", "2 threads", "ratio", "ratio by wall time", "target")
+    lines = []
+    for row in rows:
+        rates = (statistics.median(values) for values in row["pytorch_steps_per_second"].values())
+        target = TARGETS.get(row["row"])
+        lines.append(
+            (
+                ROWS[row["row"]].title,
+                f"{statistics.median(run['steps_per_second'] for run in row['ours']):,.1f}",
+                *(f"{rate:,.1f}" for rate in rates),
+                spread(row["ratio"]),
+                spread(row["wall_ratio"]),
+                verdict(row["ratio"]["median"], target) if target else "none",
+            )
+        )
+    table(header, lines)
+
+
+if __name__ == "__main__":
+    main()
