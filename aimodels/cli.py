@@ -206,17 +206,16 @@ def _data_list(options: argparse.Namespace) -> None:
 
 
 def _data_fetch(options: argparse.Namespace) -> None:
-    from aimodels import data
+    from aimodels.data.describe import named
 
-    print(data.make(options.name).fetch())
+    print(named(options.name).fetch())
 
 
 def _data_show(options: argparse.Namespace) -> None:
-    from aimodels import data
-    from aimodels.data.describe import save_samples_picture, show_text
+    from aimodels.data.describe import named, save_samples_picture, show_text
 
     print(show_text(options.name))
-    dataset = data.make(options.name)
+    dataset = named(options.name)
     if dataset.is_ready():
         out = Path(options.out or f"{options.name.replace(':', '-').replace('/', '-')}.png")
         save_samples_picture(dataset, out)

@@ -80,7 +80,8 @@ def named_section(section: str, given: Any, path: str) -> dict[str, Any]:
     if section == "optimizer":
         schedule = rest.pop("schedule", "constant")
         rest["schedule"] = named_section("schedule", schedule, f"{path}.schedule")
-    return {"name": name} | check_fields(rest, fields, path, f"{section} {name}")
+    owner = f"{KINDS.get(section, section)} {name}"
+    return {"name": name} | check_fields(rest, fields, path, owner)
 
 
 def resolve(config: ConfigDict | Mapping, overrides: Mapping[str, str] | None = None) -> ConfigDict:

@@ -1,16 +1,30 @@
 """Data sets in words: what the commands `aimodels data list` and `aimodels data show` print."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from aimodels.data import DATASETS, find, make
+from aimodels.config import find
+from aimodels.data import DATASETS, make
 from aimodels.data.base import Dataset, Info
 from aimodels.data.cache import cache_folder
 from aimodels.data.pictures import save_samples_picture
 
-__all__ = ["list_text", "save_samples_picture", "show_text"]
+__all__ = ["list_text", "named", "save_samples_picture", "show_text"]
 
 _SHOWN = ("train", "test")
 _NUMBERS = (2, 3, 4)  # the columns that are set flush right
+
+
+def named(name: str) -> Dataset:
+    """The data set that a command names: `iris`, `package.module:Name`, `uci_regression:yacht`.
+
+    The last is short for the config's `{"name": "uci_regression", "dataset": "yacht"}`.
+
+    Raises:
+      UserError: as `make`.
+    """
+    place, _, dataset = name.partition(":")
+    return make(place, dataset=dataset) if dataset and place in DATASETS else make(name)
 
 
 def list_text() -> str:
@@ -18,7 +32,7 @@ def list_text() -> str:
     rows: list[tuple[str, ...]] = [("NAME", "TASK", "TRAIN", "TEST", "CLASSES", "READY")]
     anything = []
     for name in DATASETS:
-        cls, _ = find(name)
+        cls: Any = find("data", name)
         presets = cls.presets()
         if not presets:
             anything.append((name, _first_line(cls)))
@@ -34,12 +48,12 @@ def list_text() -> str:
 
 
 def show_text(name: str) -> str:
-    """All that is known of a data set.
+    """All that is known of a data set that a command names (see `named`).
 
     Raises:
       UserError: an unknown name, a field that the data set needs.
     """
-    dataset = make(name)
+    dataset = named(name)
     info: Info = dataset.info()
     facts = {
         "task": info.task,

@@ -11,15 +11,12 @@ Letters: B batch, T time, H W image, C channels.
 
 import abc
 import dataclasses
-import importlib
-import inspect
-from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 
-from aimodels.errors import UserError, unknown
+from aimodels.errors import UserError
 
 Batch = dict[str, Any]
 
@@ -306,40 +303,6 @@ class Pipeline:
             if train or not step.random:
                 batch = step(batch, jax.random.fold_in(key, number))
         return batch
-
-
-def build(specs: Sequence[str | Mapping[str, Any]]) -> Pipeline:
-    """The pipeline of a config's list: names, or mappings with `name` and fields.
-
-    A name is in `TRANSFORMS`, or `package.module:Name` for a class or a function of your own.
-
-    Raises:
-      UserError: an unknown name or field, or a field that is missing.
-    """
-    return Pipeline(tuple(_build_one(spec) for spec in specs))
-
-
-def _build_one(spec: str | Mapping[str, Any]) -> Transform:
-    fields = {"name": spec} if isinstance(spec, str) else dict(spec)
-    if "name" not in fields:
-        raise UserError(f"transform {spec!r} has no name; known: {', '.join(sorted(TRANSFORMS))}")
-    name = fields.pop("name")
-    target = TRANSFORMS.get(name, name)
-    if ":" not in target:
-        raise unknown("transform", name, TRANSFORMS)
-    module, _, attribute = target.partition(":")
-    try:
-        cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"transform {name!r} can't be imported: {error}") from error
-    parameters = inspect.signature(cls).parameters
-    for field in fields:
-        if field not in parameters:
-            raise unknown(f"field of transform {name!r}", field, parameters)
-    for field, parameter in parameters.items():
-        if parameter.default is parameter.empty and field not in fields:
-            raise UserError(f"transform {name!r} needs the field {field!r}")
-    return cls(**fields)
 
 
 def _images(batch: Batch, name: str) -> jax.Array:

@@ -1,24 +1,17 @@
 """From a resolved config to its data, its task and the function that builds the task."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
-from aimodels.config import find, plain
+from aimodels.config import call_section, plain
 from aimodels.data.source import Source
 from aimodels.errors import UserError
-from aimodels.tasks.base import Task
-
-
-def call_section(section: str, fields: Mapping[str, Any], **provided: Any) -> Any:
-    """Calls what a named section names with its fields, and with what it takes of `provided`."""
-    target = find(section, fields["name"])
-    known = inspect.signature(target).parameters
-    given = {name: value for name, value in fields.items() if name != "name"}
-    return target(**given, **{k: v for k, v in provided.items() if k in known})
+from aimodels.tasks.base import Batch, Task
 
 
 def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,3 +90,19 @@ def load_split(config: ConfigDict, split: str) -> list[Source]:
             "depending on the replica; replicas of one program need equal lengths"
         )
     return sources
+
+
+def abstract_batch(config: ConfigDict) -> Batch:
+    """A training batch in shapes alone: from what is known of the data set, else from its data."""
+    if config.data is None:
+        return {}
+    features: Mapping[str, Any] = call_section("data", config.data.to_dict()).info().features
+    size = config.training.batch_size
+    if features and all(None not in feature.shape for feature in features.values()):
+        return {
+            name: jax.ShapeDtypeStruct((size, *feature.shape), jnp.dtype(feature.dtype))
+            for name, feature in features.items()
+        }
+    source = load_split(config, config.training.split)[0]
+    first = source.gather(np.zeros(size, np.int64))
+    return {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in first.items()}

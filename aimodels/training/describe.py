@@ -1,15 +1,13 @@
 """What a config amounts to: its parameters, shapes, costs. Nothing is computed or compiled."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from aimodels.config import to_json
 from aimodels.tasks.base import Batch
-from aimodels.training.build import call_section, load_split
+from aimodels.training.build import load_split
 from aimodels.training.parallel import path_of
 from aimodels.training.run import Assembly, count
 
@@ -69,24 +67,6 @@ def _flops(config: ConfigDict, state: Any, batch: Batch) -> float:
 
 def _abstract(config: ConfigDict) -> tuple[Any, Batch]:
     """The state of one replica and a batch, in shapes alone."""
-    batch = _abstract_batch(config)
+    batch = abstract_batch(config)
     key = jax.eval_shape(lambda: jax.random.key(0))
     return jax.eval_shape(Assembly(config).task().init, key, batch), batch
-
-
-def _abstract_batch(config: ConfigDict) -> Batch:
-    """A training batch in shapes alone: from what is known of the data set, else from its data."""
-    if config.data is None:
-        return {}
-    features: Mapping[str, Any] = call_section("data", config.data.to_dict()).info().features
-    size = config.training.batch_size
-    if features and all(None not in feature.shape for feature in features.values()):
-        return {
-            name: jax.ShapeDtypeStruct((size, *feature.shape), jnp.dtype(feature.dtype))
-            for name, feature in features.items()
-        }
-    import numpy as np
-
-    source = load_split(config, config.training.split)[0]
-    first = source.gather(np.zeros(size, np.int64))
-    return {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in first.items()}

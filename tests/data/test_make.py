@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from aimodels.data import DATASETS, find, make
+from aimodels.config import find
+from aimodels.data import DATASETS, make
 from aimodels.data.base import Dataset, Feature, Info
+from aimodels.data.describe import named
 from aimodels.data.source import ArraySource, Source
 from aimodels.errors import UserError
 
@@ -31,9 +33,9 @@ class Own(Dataset):
 
 def test_every_name_in_the_table_is_a_data_set():
     for name in DATASETS:
-        cls, fields = find(name)
+        cls = find("data", name)
+        assert isinstance(cls, type)
         assert issubclass(cls, Dataset)
-        assert fields == {}
 
 
 @pytest.mark.parametrize("name", ["mnist1d", "digits", "iris", "wine", "breast_cancer"])
@@ -61,8 +63,12 @@ def test_a_users_own_data_set():
     )
 
 
-def test_a_name_with_its_variant():
-    assert make("uci_regression:yacht", fold=2) == make("uci_regression", dataset="yacht", fold=2)
+def test_a_command_names_a_set_in_short():
+    assert named("uci_regression:yacht") == make("uci_regression", dataset="yacht")
+    assert named("iris") == make("iris")
+    assert named(f"{__name__}:Own") == Own()
+    with pytest.raises(UserError, match="no such field"):
+        named("mnist1d:shuffled")
 
 
 @pytest.mark.parametrize(
@@ -71,10 +77,11 @@ def test_a_name_with_its_variant():
         ("mnist1D", {}, "Did you mean 'mnist1d'"),
         ("imagenet", {}, "unknown data set 'imagenet'"),
         ("mnist1d", {"shufled": True}, "Did you mean 'shuffled'"),
-        ("arrays", {}, "needs the field 'path'"),
-        ("mnist1d:shuffled", {}, "has no variants"),
+        ("arrays", {}, "config.data.path is missing: data set arrays takes text there"),
+        ("uci_regression", {"fold": "two"}, "config.data.fold: got 'two', takes a whole number"),
+        ("mnist1d:shuffled", {}, "takes 'mnist1d' alone, with its fields beside"),
         ("no_such_package:Name", {}, "can't be imported"),
-        ("aimodels.data.mnist1d:Nothing", {}, "can't be imported"),
+        ("aimodels.data.mnist1d:Nothing", {}, "aimodels.data.mnist1d has no 'Nothing'"),
     ],
 )
 def test_mistakes(name, fields, message):

@@ -9,6 +9,7 @@ import pytest
 from tiny_shapes import pixels
 
 from aimodels.data import make
+from aimodels.data.describe import named
 from aimodels.errors import UserError
 
 
@@ -24,7 +25,7 @@ def prepared(data_folder):
 
 @pytest.mark.parametrize("name", ["tfds:tiny_shapes", "tfds:tiny_shapes:TinyShapes"])
 def test_examples_in_any_order(prepared, name):
-    dataset = make(name)
+    dataset = named(name)
     assert dataset.is_ready()
     train = dataset.load("train+test")
     everything = train.gather(np.arange(len(train)))
@@ -43,7 +44,7 @@ def test_examples_in_any_order(prepared, name):
 
 
 def test_info_is_what_tfds_knows(prepared):
-    info = make("tfds:tiny_shapes").info()
+    info = make("tfds", dataset="tiny_shapes").info()
     assert dict(info.splits) == {"train": 20, "test": 5}
     assert info.class_names == ("square", "bar")
     assert info.task == "classification"
@@ -53,30 +54,30 @@ def test_info_is_what_tfds_knows(prepared):
 
 
 def test_other_fields_and_slices(prepared):
-    dataset = make("tfds:tiny_shapes", inputs="name", targets="size")
+    dataset = make("tfds", dataset="tiny_shapes", inputs="name", targets="size")
     assert dataset.info().task == "regression"
     batch = dataset.load("train[25%:75%]").gather(np.arange(10))
     assert batch["targets"].dtype == np.float32
     for name, size in zip(batch["inputs"], batch["targets"], strict=True):
         assert name == f"shape {round(size * 10)}".encode()
-    assert set(make("tfds:tiny_shapes", targets=None).load("test").gather(np.array([0]))) == {
-        "inputs"
-    }
+    assert set(
+        make("tfds", dataset="tiny_shapes", targets=None).load("test").gather(np.array([0]))
+    ) == {"inputs"}
 
 
 def test_images_of_several_sizes(prepared):
-    dataset = make("tfds:tiny_mixed_shapes")
+    dataset = make("tfds", dataset="tiny_mixed_shapes")
     assert dataset.info().features["inputs"].shape == (None, 8, 1)
     with pytest.raises(UserError, match=r"different shapes.*data.image_size"):
         dataset.load("train").gather(np.arange(20))
-    scaled = make("tfds:tiny_mixed_shapes", image_size=(8, 6))
+    scaled = make("tfds", dataset="tiny_mixed_shapes", image_size=(8, 6))
     assert scaled.info().features["inputs"].shape == (8, 6, 1)
     assert scaled.load("train").gather(np.arange(20))["inputs"].shape == (20, 8, 6, 1)
 
 
 def test_a_set_that_is_not_prepared_fails_at_once_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    dataset = make("tfds:cifar10")
+    dataset = make("tfds", dataset="cifar10")
     assert dataset.info().splits == {}
     assert not dataset.is_ready()
     start = time.monotonic()
@@ -92,7 +93,7 @@ def test_a_fetch_without_the_host_fails_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     start = time.monotonic()
     with pytest.raises(UserError, match=r"can't be downloaded: host.invalid"):
-        make("tfds:tiny_shapes:TinyDownload").fetch()
+        make("tfds", dataset="tiny_shapes:TinyDownload").fetch()
     assert time.monotonic() - start < 30
 
 
@@ -135,7 +136,7 @@ def test_a_format_without_random_access_is_told(prepared, tmp_path, monkeypatch)
     (folder / "dataset_info.json").write_text(json.dumps(facts | {"fileFormat": "tfrecord"}))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     with pytest.raises(UserError, match="format tfrecord, which has no random access"):
-        make("tfds:tiny_shapes").load("train")
+        make("tfds", dataset="tiny_shapes").load("train")
 
 
 def test_it_reads_without_tensorflow(prepared):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimodels.data.transforms import TRANSFORMS, Batch, Transform, build
+from aimodels.config import call_section, named_section
+from aimodels.data.transforms import TRANSFORMS, Batch, Pipeline, Transform
 from aimodels.errors import UserError
 
 KEY = jax.random.key(3)
@@ -21,6 +22,12 @@ RANDOM = {
     "gaussian_noise": {"std": 0.5},
     "cutout": {"size": 4},
 }
+
+
+def build(specs) -> Pipeline:
+    """The pipeline of a config's `training.transforms`."""
+    sections = [named_section("transform", spec, "transforms") for spec in specs]
+    return Pipeline(tuple(call_section("transform", section) for section in sections))
 
 
 def batch_of(inputs) -> Batch:
@@ -233,8 +240,8 @@ def test_a_users_own_transform():
     [
         ("rndom_crop", IMAGES, "Did you mean 'random_crop'"),
         ({"name": "random_crop", "pad": 4}, IMAGES, "Did you mean 'padding'"),
-        ({"padding": 4}, IMAGES, "has no name"),
-        ("one_hot", IMAGES, "needs the field 'num_classes'"),
+        ({"padding": 4}, IMAGES, "transforms.name is missing; known: cutout"),
+        ("one_hot", IMAGES, "transforms.num_classes is missing"),
         ("no_module:Name", IMAGES, "can't be imported"),
         ("random_crop", jnp.ones((2, 3)), "takes images"),
         ("horizontal_flip", jnp.ones((2, 3)), "takes images"),

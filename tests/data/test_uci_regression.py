@@ -107,7 +107,7 @@ def test_mistakes_in_fields(fields, message):
 def test_missing_and_damaged_files(uci_regression, monkeypatch, tmp_path):
     good = module._folder() / "yacht" / "data"
     monkeypatch.setenv("AIMODELS_DATA", str(tmp_path))
-    dataset = make("uci_regression:yacht")
+    dataset = make("uci_regression", dataset="yacht")
     assert not dataset.is_ready()
     assert dataset.info().target_std is None
     with pytest.raises(UserError, match=r"not on this machine.*aimodels data fetch uci_regression"):
@@ -119,7 +119,7 @@ def test_missing_and_damaged_files(uci_regression, monkeypatch, tmp_path):
     text = (folder / "index_test_19.txt").read_text()
     (folder / "index_test_19.txt").write_text(text.replace("1", "2", 1))
     with pytest.raises(UserError, match=r"damaged.*aimodels data fetch uci_regression"):
-        make("uci_regression:yacht").load("train")
+        make("uci_regression", dataset="yacht").load("train")
 
 
 def test_a_fetch_reads_githubs_archive_and_nothing_but_the_sets(
@@ -139,7 +139,7 @@ def test_a_fetch_reads_githubs_archive_and_nothing_but_the_sets(
     line = make("uci_regression").fetch()
     assert line.startswith("from file://")
     assert "AIMODELS_DATA_MIRROR is not set" in line
-    assert make("uci_regression:energy").is_ready()
+    assert make("uci_regression", dataset="energy").is_ready()
     assert {path.name for path in (tmp_path / "cache" / "uci_regression").iterdir()} == set(
         module.SETS
     )
