@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from aimodels.config import to_json
 from aimodels.tasks.base import Batch
-from aimodels.training.build import load_split
+from aimodels.training.build import abstract_batch, load_split
 from aimodels.training.parallel import path_of
 from aimodels.training.run import Assembly, count
 
