@@ -61,8 +61,8 @@ class Task(abc.ABC):
     def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
         """The metrics of one batch; `batch["mask"]` [B] is False for examples that don't count."""
 
-    def predict(self, state: State, inputs: Any) -> Any:
-        """What the trained task says of `inputs` [B, ...]."""
+    def predict(self, state: State, batch: Batch) -> Any:
+        """What the trained task says of a batch without targets."""
         raise NotImplementedError(f"{type(self).__name__} doesn't predict")
 
 
@@ -182,10 +182,10 @@ class SupervisedTask(Task):
         outputs = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
         return self.metrics(outputs, batch)
 
-    def predict(self, state: State, inputs: Any) -> Array:
-        """The model's outputs for raw `inputs` [B, ...], after the deterministic transforms."""
-        batch = self.transforms({"inputs": jnp.asarray(inputs)}, None, train=False)
-        return self.model.apply(state.variables, batch["inputs"])
+    def predict(self, state: State, batch: Batch) -> Array:
+        """The model's outputs for raw inputs [B, ...], after the deterministic transforms."""
+        batch = self.transforms(batch, None, train=False)
+        return self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
 
 
 def _lengths(batch: Batch) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from aimodels.config import load_config, plain, resolve
 from aimodels.data.feed import DeviceFeed, EmptyFeed, Feed, HostFeed, device_budget, size_in_bytes
 from aimodels.errors import UserError, unknown
 from aimodels.tasks.base import State, Task
-from aimodels.training.build import load_split, task_builder, varied_in_program
+from aimodels.training.build import abstract_batch, load_split, task_builder, varied_in_program
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.figures import curves_png
@@ -292,10 +292,9 @@ class Loaded:
         self.task = self._assembly.task(replica)
         self.checkpoints = Checkpoints(workdir, self.config)
         self.step = _pick_step(self.checkpoints, step)
-        feed = self._assembly.feeds()()
         self.program = self._assembly.program(Plan(1, "sequential"))
         self.layout = self._assembly.layout
-        target = self.program.abstract_state(first_batch(feed), feed.per_replica)
+        target = self.program.abstract_state(abstract_batch(self.config))
         self.all_replicas = self.checkpoints.restore(self.step, target)
         self.state: State = jax.tree.map(lambda leaf: leaf[replica], self.all_replicas)
         self._predict = jax.jit(self.task.predict)
@@ -305,9 +304,15 @@ class Loaded:
         """The weights to use: the moving average if there is one."""
         return self.state.variables["params"]
 
-    def predict(self, inputs: Any) -> np.ndarray:
-        """The model's outputs for raw inputs [B, ...], as the data set gives them."""
-        return np.asarray(self._predict(self.state, jnp.asarray(inputs)))
+    def predict(self, inputs: Any, **fields: Any) -> np.ndarray:
+        """The model's outputs for raw inputs [B, ...], as the data set gives them.
+
+        Args:
+          inputs: [B, ...].
+          fields: others that a batch has, e.g. `lengths` [B].
+        """
+        batch = {name: jnp.asarray(value) for name, value in {"inputs": inputs, **fields}.items()}
+        return np.asarray(self._predict(self.state, batch))
 
 
 def _pick_step(checkpoints: Checkpoints, step: int | str) -> int:

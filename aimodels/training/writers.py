@@ -45,11 +45,10 @@ class MetricsWriter:
             from tensorboardX import SummaryWriter
 
             many = len(self._seeds) > 1
-            purge = self._resume_step + 1 if self._resume_step else None
             self._boards = [
                 SummaryWriter(
                     str(self._tensorboard / f"replica{index}" if many else self._tensorboard),
-                    purge_step=purge,
+                    purge_step=self._resume_step + 1,
                 )
                 for index in range(len(self._seeds))
             ]
