@@ -116,6 +116,7 @@ def attention_weights(
     *,
     mask: jax.Array | None = None,
     bias: jax.Array | None = None,
+    may_be_empty: bool = True,
 ) -> jax.Array:
     """softmax(Q Kᵀ / √K + bias) over the keys that the mask allows.
 
@@ -125,6 +126,7 @@ def attention_weights(
             2023).
         mask: boolean, broadcastable to [B, N, T, S].
         bias: added to the logits, broadcastable to [B, N, T, S].
+        may_be_empty: False promises that the mask leaves every query a key, and saves a pass.
 
     Returns:
         [B, N, T, S], float32 or wider whatever the inputs' dtype. Rows without a key are zeros.
@@ -146,7 +148,7 @@ def attention_weights(
         return nn.softmax(logits)
     # A finite number: with -inf the row without a key would be NaN, and its gradient too.
     weights = nn.softmax(jnp.where(mask, logits, jnp.finfo(logits.dtype).min / 2))
-    return jnp.where(mask, weights, 0.0)
+    return jnp.where(mask, weights, 0.0) if may_be_empty else weights
 
 
 def attend(weights: jax.Array, value: jax.Array) -> jax.Array:
@@ -282,7 +284,8 @@ class MultiHeadAttention(nn.Module):
             lengths=lengths,
             attention_mask=attention_mask,
         )
-        return self._attend(query, key, value, mask, bias, train=train)
+        may_be_empty = lengths is not None or attention_mask is not None
+        return self._attend(query, key, value, mask, bias, may_be_empty=may_be_empty, train=train)
 
     @nn.nowrap
     def empty_cache(self, batch: int, capacity: int) -> KeyValueCache:
@@ -318,7 +321,7 @@ class MultiHeadAttention(nn.Module):
             query, key = self._rotate(query, positions), self._rotate(key, positions)
         cache = cache.append(key, value, lengths)
         mask = jnp.arange(cache.key.shape[1]) <= positions[:, None, :, None]
-        return self._attend(query, cache.key, cache.value, mask, None, train=False), cache
+        return self._attend(query, cache.key, cache.value, mask, may_be_empty=False), cache
 
     def remember(self, memory: jax.Array, lengths: jax.Array | None = None) -> KeyValueCache:
         """The keys and values of a memory [B, S, D'], computed once for many `recall`s."""
@@ -331,7 +334,7 @@ class MultiHeadAttention(nn.Module):
         """Cross-attention of inputs [B, T, D] to what `remember` returned -> [B, T, width]."""
         mask = length_mask(memory.lengths, memory.key.shape[1])[:, None, None]
         query = self._heads(self.query(inputs))
-        return self._attend(query, memory.key, memory.value, mask, None, train=False)
+        return self._attend(query, memory.key, memory.value, mask)
 
     def _heads(self, inputs: jax.Array) -> jax.Array:
         """[B, T, heads · K] -> [B, T, heads, K]."""
@@ -349,15 +352,16 @@ class MultiHeadAttention(nn.Module):
         key: jax.Array,
         value: jax.Array,
         mask: jax.Array | None,
-        bias: jax.Array | None,
+        bias: jax.Array | None = None,
         *,
-        train: bool,
+        may_be_empty: bool = True,
+        train: bool = False,
     ) -> jax.Array:
         sows = self.is_mutable_collection("intermediates")
         rate = self.dropout_rate
         drops = train and not (isinstance(rate, (int, float)) and rate == 0)
         if self.implementation == "direct" or sows or drops:
-            weights = attention_weights(query, key, mask=mask, bias=bias)
+            weights = attention_weights(query, key, mask=mask, bias=bias, may_be_empty=may_be_empty)
             self.sow("intermediates", "attention_weights", weights)
             outputs = attend(self.dropout(weights, deterministic=not train), value)
         else:
@@ -365,7 +369,9 @@ class MultiHeadAttention(nn.Module):
             outputs = jax.nn.dot_product_attention(
                 query, key, value, bias=bias, mask=mask, implementation=implementation
             )
-            if mask is not None:  # a row without a key: the mean of all values there, zeros here
+            if (
+                mask is not None and may_be_empty
+            ):  # a row without a key: the mean of all values there, zeros here
                 rows = jnp.any(mask, axis=-1, keepdims=True)
                 outputs = jnp.where(jnp.moveaxis(rows, 1, 2), outputs, 0)
         return self.out(outputs.reshape(*outputs.shape[:2], -1))
