@@ -30,8 +30,8 @@ def matmul(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
 
     JAX writes the kernel's gradient as (gᵀ x)ᵀ, for which XLA's CPU backend copies gᵀ, and computes
     in that strided copy, number by number, whatever made g: the derivative of a GELU, say. Written
-    as xᵀ g, a Transformer's feed-forward (width 128, GELU) had its gradient 2 to 3 times as fast: alone,
-    in a scan, and with four replicas under vmap (jax 0.10.2, two busy cores).
+    as xᵀ g, a Transformer's feed-forward (width 128, GELU) had its gradient 2 to 3 times as fast:
+    alone, in a scan, and with four replicas under vmap (jax 0.10.2, two busy cores).
 
     On the CPU it therefore has its own reverse-mode rule, and like every `jax.custom_vjp` no
     forward mode: `jax.jvp` and `jax.jacfwd` of it fail, while `jax.jvp(jax.grad(f))`, for products
