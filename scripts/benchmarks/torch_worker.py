@@ -127,6 +127,8 @@ class Trainer:
         inputs = arrays["inputs"]
         if row == "fashion":
             inputs = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))
+        elif row != "gpt":
+            inputs = inputs.reshape(-1, 40)
         tokens = row == "gpt"
         self.inputs = torch.from_numpy(inputs.astype(np.int64 if tokens else np.float32))
         self.targets = torch.from_numpy(arrays["targets"].astype(np.int64))
