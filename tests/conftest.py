@@ -1,6 +1,7 @@
-"""Eight host devices and a compilation cache that lasts, set before JAX starts."""
+"""Eight host devices, a compilation cache that lasts, and a data folder of the session's own."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,50 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    """Where data sets are kept while the tests run."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(monkeypatch, data_folder):
+    """No test reads or writes the user's own data."""
+    monkeypatch.setenv("AIMODELS_DATA", str(data_folder))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_folder / "tfds"))
+
+
+@pytest.fixture(scope="session")
+def fetched():
+    """A function: the data set of a config's section, fetched once a session by its own `fetch`.
+
+    A test is skipped only where there is no way to get the data: no mirror and no network.
+    """
+    from aimodels.data import make
+    from aimodels.errors import UserError
+
+    def get(name, **fields):
+        dataset = make(name, **fields)
+        if not dataset.is_ready():
+            try:
+                dataset.fetch()
+            except UserError as error:
+                if os.environ.get("AIMODELS_DATA_MIRROR") or online():
+                    raise
+                pytest.skip(f"no mirror and no network: {error}")
+        return dataset
+
+    return get
+
+
+def online() -> bool:
+    try:
+        socket.create_connection(("github.com", 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture

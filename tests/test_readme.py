@@ -1,0 +1,71 @@
+"""Every command that README tells people to type can be typed."""
+
+from pathlib import Path
+
+import commands
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _in_the_clone(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_commands_of_readme_are_right():
+    lines = commands.in_markdown((ROOT / "README.md").read_text())
+    assert any(line.startswith("aimodels ") for line in lines)
+    assert commands.problems(lines) == []
+
+
+def test_commands_are_found_in_blocks():
+    text = (
+        "`aimodels no` is prose\n```console\n$ aimodels list  # all\noutput\n```\n"
+        "```bash\n# a comment\naimodels show \\\n  --config=x.py\n```\n"
+        "```python\nimport aimodels\n```\n```console\noutput alone\n```\n"
+    )
+    found = commands.in_markdown(text)
+    assert found[:2] == ["aimodels list  # all", "aimodels show --config=x.py"]
+    assert len(found) == 3
+    assert len(commands.problems(found[2:])) == 1
+
+
+MNIST1D = "experiments/vision/mnist1d.py"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("aimodels trian", "invalid choice"),
+        ("aimodels train --workdir=x", "--config"),
+        ("aimodels train --config=experiments/absent.py --workdir=x", "does not exist"),
+        (f"aimodels show --config={MNIST1D}:cn", "'cnn'"),
+        (f"aimodels show --config={MNIST1D}:cnn --config.model.feature=3", "'features'"),
+        ("aimodels list --config.model.features=3", "takes no --config"),
+        ("aimodels list experiment", "not a folder"),
+        (f"aimodels reproduce {MNIST1D} --rows=cn", "'cnn'"),
+        ("aimodels data fetch mnist", "'mnist1d'"),
+        ("aimodels evaluate --workdir=runs/nobody", "makes runs/nobody"),
+        ("tensorboard --logdir runs/nobody/tensorboard", "makes runs/nobody"),
+        ("scripts/absent", "not there"),
+        ("make all", "how to check make"),
+    ],
+)
+def test_a_wrong_command_is_found(line, says):
+    (problem,) = commands.problems([line])
+    assert says in problem
+
+
+def test_right_commands_in_the_right_order():
+    lines = [
+        f"aimodels train --config={MNIST1D}:cnn --workdir=runs/cnn --config.training.steps=5",
+        "aimodels evaluate --workdir=runs/cnn --split=train[:10%]",
+        "aimodels show --config=runs/cnn/config.json",
+        "tensorboard --logdir runs/cnn/tensorboard",
+        f"aimodels reproduce {MNIST1D} --rows=cnn,gru",
+        "aimodels evaluate --workdir=runs/mnist1d/cnn/seeds5",
+        "aimodels data show uci_regression:yacht",
+        "aimodels train --help",
+    ]
+    assert commands.problems(lines) == []
