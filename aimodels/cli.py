@@ -102,6 +102,9 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument("file", help="an experiment file with a published table")
     reproduce.add_argument("--seeds", type=_positive, default=5, help="runs a row (default 5)")
     reproduce.add_argument("--rows", help="only these, separated by commas; `all` adds long ones")
+    reproduce.add_argument(
+        "--jobs", type=_positive, help="rows at the same time (default: one a core)"
+    )
     reproduce.add_argument("--workdir", help="where results go (default runs/<experiment>)")
     reproduce.add_argument("--dry_run", action="store_true", help="say what it would cost, and end")
 
@@ -172,6 +175,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         workdir=options.workdir,
         seeds=options.seeds,
         rows=options.rows.split(",") if options.rows else None,
+        jobs=options.jobs or os.cpu_count() or 1,
         dry_run=options.dry_run,
     )
 

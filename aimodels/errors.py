@@ -24,10 +24,15 @@ class TrainingFailed(Exception):
 class Stopped(Exception):
     """SIGTERM or Ctrl-C ended a run, which was saved. `exit_code` is 143 or 130."""
 
-    def __init__(self, signal_number: int, step: int) -> None:
-        name = signal.Signals(signal_number).name
-        super().__init__(f"stopped by {name} at step {step:,}; the same command goes on from there")
+    def __init__(self, signal_number: int, step: int | None = None) -> None:
+        super().__init__(signal_number, step)
         self.exit_code = 128 + signal_number
+
+    def __str__(self) -> str:
+        number, step = self.args
+        where = "" if step is None else f" at step {step:,}"
+        name = signal.Signals(number).name
+        return f"stopped by {name}{where}; the same command goes on from there"
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:

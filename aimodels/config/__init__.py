@@ -12,9 +12,11 @@ defaults; `resolve` checks every field and fills in the rest. Two kinds of secti
 from aimodels.config.experiment import Experiment, load_config, load_experiment
 from aimodels.config.names import call_section, find, table
 from aimodels.config.resolve import differences, named_section, resolve, to_json
+from aimodels.config.schema import Config
 from aimodels.config.values import plain
 
 __all__ = [
+    "Config",
     "Experiment",
     "call_section",
     "differences",

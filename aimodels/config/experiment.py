@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from aimodels.config.names import import_file
 from aimodels.config.resolve import resolve
+from aimodels.config.schema import Config
 from aimodels.errors import UserError, unknown
 
 
@@ -38,7 +39,7 @@ class Experiment:
 
     def config(
         self, variant: str | None = None, overrides: Mapping[str, str] | None = None
-    ) -> ConfigDict:
+    ) -> Config:
         """The resolved config of a variant (None: the file's default one)."""
         if variant is not None and self.variants and variant not in self.variants:
             raise unknown(f"variant of {self.path.name}", variant, self.variants)
@@ -67,7 +68,7 @@ def load_experiment(path: str | Path) -> Experiment:
     return Experiment(Path(path), module)
 
 
-def load_config(name: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
+def load_config(name: str, overrides: Mapping[str, str] | None = None) -> Config:
     """The resolved config of `FILE.py[:variant]`, or of the `config.json` of a work folder.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ml_collections import ConfigDict
 
 from aimodels.config.names import KINDS, find, table
-from aimodels.config.schema import FIXED, PRECISIONS
+from aimodels.config.schema import FIXED, PRECISIONS, Config
 from aimodels.config.values import CommandLineText, coerce, plain, takes
 from aimodels.errors import UserError, unknown
 
@@ -84,7 +84,7 @@ def named_section(section: str, given: Any, path: str) -> dict[str, Any]:
     return {"name": name} | check_fields(rest, fields, path, owner)
 
 
-def resolve(config: ConfigDict | Mapping, overrides: Mapping[str, str] | None = None) -> ConfigDict:
+def resolve(config: ConfigDict | Mapping, overrides: Mapping[str, str] | None = None) -> Config:
     """The whole config: every field checked, defaults filled in, locked.
 
     Args:

@@ -1,7 +1,10 @@
 """The fixed sections of a config: their fields, defaults and types."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
+
+# A resolved config: an `ml_collections.ConfigDict`, whose fields a type checker can't know.
+Config: TypeAlias = Any
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,19 +1,42 @@
 """Runs the rows of a published table, and sets ours beside it."""
 
 import json
+import multiprocessing
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aimodels.config import Experiment, load_experiment
-from aimodels.errors import TrainingFailed, UserError
+from aimodels.errors import Stopped, TrainingFailed, UserError
 from aimodels.reproduce import published, table
 from aimodels.reproduce.plots import table_png
 from aimodels.reproduce.published import Row
 from aimodels.reproduce.table import Measurement, measure
 from aimodels.training.progress import duration
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a variant's runs gave: the metrics of each, or an error in its place."""
+
+    results: Sequence[Mapping[str, float]] = ()
+    seconds: float | None = None
+    parameters: int | None = None
+    error: str = ""
+
+    def of_row(self, row: Row) -> Measurement:
+        """The metric of a row; rows of several metrics share a run."""
+        if self.error:
+            return Measurement(error=self.error)
+        seeds = tuple(range(len(self.results)))
+        return measure(row, self.results, seeds, self.seconds, self.parameters)
 
 
 def reproduce(
@@ -22,6 +45,7 @@ def reproduce(
     workdir: str | Path | None = None,
     seeds: int = 5,
     rows: Sequence[str] | None = None,
+    jobs: int = 1,
     dry_run: bool = False,
 ) -> dict[str, Any] | None:
     """Runs rows of an experiment's table; writes table.json, table.md and table.png; prints it.
@@ -33,6 +57,8 @@ def reproduce(
       workdir: where the table and the runs go; by default `runs/<name of the file>`.
       seeds: runs a row, with seeds 0, 1, ...; rows that bring their own runs do not take them.
       rows: names of rows to run; None runs all but the long ones, `all` every one.
+      jobs: rows that run at the same time, each in a process. A small net keeps one core busy,
+        so that two at a time take half as long on two.
       dry_run: only say what would be run and what it would cost.
 
     Returns:
@@ -48,7 +74,9 @@ def reproduce(
     all_rows = published.check(experiment.module.published())
     chosen = published.select(all_rows, rows or ())
     folder = Path(workdir) if workdir else Path("runs") / Path(file).stem
-    _say_cost(experiment, all_rows, chosen, seeds, folder)
+    variants = {row.variant: _cost(row, seeds) or 0.0 for row in chosen}
+    jobs = min(jobs, len(variants))
+    _say_cost(experiment, all_rows, chosen, variants, jobs, folder)
     if dry_run:
         return None
 
@@ -56,42 +84,86 @@ def reproduce(
 
     folder.mkdir(parents=True, exist_ok=True)
     about = environment()
-    measured: dict[tuple[str, str], Measurement] = {}
-    curves: dict[str, Path] = {}
+    runs: dict[str, Run] = {}
     result: dict[str, Any] = {}
-    done: dict[str, Measurement | list[Mapping[str, float]]] = {}
-    for row in chosen:
-        measured[row.key] = _run(experiment, row, folder / row.variant, seeds, done)
-        metrics = _row_folder(folder / row.variant, seeds) / "metrics.jsonl"
-        if metrics.exists():
-            curves[row.name] = metrics
+    # The longest first, so that no core waits for a long row at the end.
+    order = sorted(variants, key=lambda variant: -variants[variant])
+    work = partial(run_variant, experiment.path, seeds=seeds, folder=folder)
+    for variant, run in _in_processes(work, order, jobs) if jobs > 1 else _one_by_one(work, order):
+        runs[variant] = run
+        measured = {row.key: runs[row.variant].of_row(row) for row in chosen if row.variant in runs}
         # Written after each row, so that a table that was stopped shows what there is.
         result = table.make(
             experiment.title,
             all_rows,
-            [measured.get(other.key) for other in all_rows],
+            [measured.get(row.key) for row in all_rows],
             command=about["command"],
             environment=about,
         )
         table.write(result, folder)
+    files = {row.name: _row_folder(folder, row.variant, seeds) / "metrics.jsonl" for row in chosen}
+    curves = {name: path for name, path in files.items() if path.exists()}
     table_png(result, folder / "table.png", curves=curves)
     table.show(result)
     print(f"{folder}/table.md, table.json and table.png hold this table", file=sys.stderr)
     return result
 
 
+def _one_by_one(work: Callable[[str], Run], variants: Sequence[str]) -> Iterator[tuple[str, Run]]:
+    for variant in variants:
+        yield variant, work(variant)
+
+
+def _in_processes(
+    work: Callable[[str], Run], variants: Sequence[str], jobs: int
+) -> Iterator[tuple[str, Run]]:
+    """Each variant's run as soon as it is done; signals are handed on to the processes."""
+    received: list[int] = []
+
+    def hand_on(number: int, _: Any) -> None:
+        received.append(number)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, hand_on) for number in numbers}
+    context = multiprocessing.get_context("spawn")  # a forked JAX would hang
+    pool = ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupts)
+    try:
+        futures = {pool.submit(work, variant): variant for variant in variants}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except (Stopped, BrokenProcessPool):
+        if not received:
+            raise
+        raise Stopped(received[0]) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; only the first one acts on it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _say_cost(
-    experiment: Experiment, rows: Sequence[Row], chosen: Sequence[Row], seeds: int, folder: Path
+    experiment: Experiment,
+    rows: Sequence[Row],
+    chosen: Sequence[Row],
+    costs: Mapping[str, float],
+    jobs: int,
+    folder: Path,
 ) -> None:
     """What will be run and about how long it takes, on standard error."""
-    costs = {row.variant: _cost(row, seeds) for row in chosen}
-    known = sum(cost or 0 for cost in costs.values())
+    total = max(sum(costs.values()) / max(jobs, 1), *costs.values())
     unknown = "" if all(costs.values()) else " for those whose cost is known"
     left_out = [row.variant for row in rows if row not in chosen]
     lines = [
         experiment.title,
-        f"{len(chosen)} of {len(rows)} rows, about {duration(known)} on 2 CPU cores{unknown}; "
-        f"results go to {folder}",
+        f"{len(chosen)} of {len(rows)} rows, {jobs} at a time, about {duration(total)} on 2 CPU "
+        f"cores{unknown}; results go to {folder}",
     ]
     if left_out:
         names = ", ".join(dict.fromkeys(left_out))
@@ -104,67 +176,60 @@ def _cost(row: Row, seeds: int) -> float | None:
     return None if row.seconds is None else row.seconds * (1 if once else seeds)
 
 
-def _row_folder(folder: Path, seeds: int) -> Path:
-    return folder / f"seeds{seeds}"
+def _row_folder(folder: Path, variant: str, seeds: int) -> Path:
+    return folder / variant / f"seeds{seeds}"
 
 
-def _run(
-    experiment: Experiment,
-    row: Row,
-    folder: Path,
-    seeds: int,
-    done: dict[str, Any],
-) -> Measurement:
-    """One row; rows of several metrics that share a variant share its run."""
-    if row.variant not in done:
-        print(f"{row.name} ...", file=sys.stderr)
-        try:
-            if row.run_all is not None:
-                done[row.variant] = _kept(folder / "results.json", lambda: row.run_all(folder))  # type: ignore[misc]
-            elif row.run is not None:
-                done[row.variant] = _run_seeds(row, folder, 1 if row.deterministic else seeds)
-            else:
-                done[row.variant] = _train(experiment, row, folder, seeds)
-        except TrainingFailed as error:
-            done[row.variant] = Measurement(error=str(error))
-    found = done[row.variant]
-    if isinstance(found, Measurement):
-        return found
-    results, seconds, parameters = found
-    return measure(row, results, tuple(range(len(results))), seconds, parameters)
+def run_variant(file: Path, variant: str, *, seeds: int, folder: Path) -> Run:
+    """Runs what the rows of a variant need, or reads it if an earlier call has finished."""
+    experiment = load_experiment(file)
+    row = next(row for row in experiment.module.published() if row.variant == variant)
+    print(f"{row.name} ...", file=sys.stderr, flush=True)
+    try:
+        if row.run_all is not None:
+            return _kept(folder / variant / "results.json", row.run_all, folder / variant)
+        if row.run is not None:
+            return _run_seeds(row, folder / variant, 1 if row.deterministic else seeds)
+        return _train(experiment, row, _row_folder(folder, variant, seeds), seeds)
+    except TrainingFailed as error:
+        return Run(error=str(error))
 
 
-def _train(experiment: Experiment, row: Row, folder: Path, seeds: int) -> tuple:
+def _train(experiment: Experiment, row: Row, folder: Path, seeds: int) -> Run:
     from aimodels.training.run import train
 
     overrides = {"replicas.seeds": ",".join(map(str, range(seeds))) + ","}
     config = experiment.config(row.variant, overrides)
     origin = {"experiment": str(experiment.path), "variant": row.variant, "overrides": overrides}
-    result = train(config, _row_folder(folder, seeds), origin=origin, label=row.name).results
+    result = train(config, folder, origin=origin, label=row.name).results
     metrics = [replica["metrics"] for replica in result["replicas"]]
-    return metrics, result["seconds"], result["parameters"]
+    return Run(metrics, result["seconds"], result["parameters"])
 
 
-def _run_seeds(row: Row, folder: Path, seeds: int) -> tuple:
+def _run_seeds(row: Row, folder: Path, seeds: int) -> Run:
     assert row.run is not None
-    results, total = [], 0.0
-    for seed in range(seeds):
-        one, seconds, _ = _kept(folder / f"seed{seed}.json", lambda s=seed: [row.run(s)])  # type: ignore[misc]
-        results += one
-        total += seconds
-    return results, total, results[0].get("parameters")
+    runs = [
+        _kept(folder / f"seed{seed}.json", lambda s: [row.run(s)], seed)  # type: ignore[misc]
+        for seed in range(seeds)
+    ]
+    results = [run.results[0] for run in runs]
+    parameters = results[0].get("parameters")
+    seconds = sum(run.seconds or 0.0 for run in runs)
+    return Run(results, seconds, None if parameters is None else int(parameters))
 
 
-def _kept(file: Path, compute: Any) -> tuple[list[Mapping[str, float]], float, None]:
-    """What `compute` returned, from the file if an earlier call has finished."""
+def _kept(
+    file: Path, compute: Callable[[Any], Sequence[Mapping[str, float]]], argument: Any
+) -> Run:
+    """What `compute(argument)` returned, from the file if an earlier call has finished."""
     from aimodels.training.workdir import write_json
 
     if file.exists():
         stored = json.loads(file.read_text())
-        return stored["results"], stored["seconds"], None
+        return Run(stored["results"], stored["seconds"])
     begin = time.perf_counter()
-    results = [dict(one) for one in compute()]
+    results = [dict(one) for one in compute(argument)]
     seconds = time.perf_counter() - begin
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, {"results": results, "seconds": seconds})
-    return results, seconds, None
+    return Run(results, seconds)

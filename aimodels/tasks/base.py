@@ -126,7 +126,8 @@ class SupervisedTask(Task):
         ema = state.ema
         if ema is not None:
             ema = ema_update(ema, params, self.ema_decay)
-        state = state.replace(
+        state = dataclasses.replace(
+            state,
             step=state.step + 1,
             params=params,
             optimizer_state=optimizer_state,
@@ -179,13 +180,14 @@ class SupervisedTask(Task):
         """The metrics of one batch, without dropout."""
         del key
         batch = self.transforms(batch, None, train=False)
-        outputs = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
+        outputs: Any = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
         return self.metrics(outputs, batch)
 
     def predict(self, state: State, batch: Batch) -> Array:
         """The model's outputs for raw inputs [B, ...], after the deterministic transforms."""
         batch = self.transforms(batch, None, train=False)
-        return self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
+        outputs: Any = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
+        return outputs
 
 
 def _lengths(batch: Batch) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import clu.metrics
 import jax
@@ -68,7 +68,7 @@ class MCDropoutRegression(Regression):
 
         def sample(carry: tuple[Array, Array], index: Array) -> tuple[tuple[Array, Array], None]:
             total, log_sum = carry
-            outputs = self.model.apply(
+            outputs: Any = self.model.apply(
                 state.variables,
                 batch["inputs"],
                 train=True,

@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
-from aimodels.config import call_section, plain
+from aimodels.config import Config, call_section, plain
 from aimodels.data.source import Source
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Task
@@ -34,7 +33,7 @@ def make_model(config: Mapping[str, Any]) -> Any:
     return call_section("model", config["model"], dtype=dtype, param_dtype=jnp.float32)
 
 
-def task_builder(config: ConfigDict) -> Callable[[Mapping[str, Any]], Task]:
+def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
     """Varied fields (dotted name -> value, may be traced) -> the config's task with them."""
     from aimodels.data.transforms import Pipeline
     from aimodels.training.optimizers import make_optimizer
@@ -60,12 +59,12 @@ def task_builder(config: ConfigDict) -> Callable[[Mapping[str, Any]], Task]:
     return build
 
 
-def varied_in_program(config: ConfigDict) -> dict[str, tuple]:
+def varied_in_program(config: Config) -> dict[str, tuple]:
     """The varied fields that are arguments of the compiled step: all but those of the data."""
     return {k: v for k, v in config.replicas.vary.items() if not k.startswith("data.")}
 
 
-def load_split(config: ConfigDict, split: str) -> list[Source]:
+def load_split(config: Config, split: str) -> list[Source]:
     """The sources of a split: one for all replicas, or one each where fields of data vary.
 
     Raises:
@@ -92,7 +91,7 @@ def load_split(config: ConfigDict, split: str) -> list[Source]:
     return sources
 
 
-def abstract_batch(config: ConfigDict) -> Batch:
+def abstract_batch(config: Config) -> Batch:
     """A training batch in shapes alone: from what is known of the data set, else from its data."""
     if config.data is None:
         return {}

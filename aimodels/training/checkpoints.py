@@ -17,9 +17,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from aimodels.config import plain
+from aimodels.config import Config, plain
 from aimodels.errors import UserError
 from aimodels.tasks.base import State
 from aimodels.training.parallel import path_of
@@ -33,7 +32,7 @@ class Checkpoints:
       config: the resolved config; its section `checkpoint` says what is kept.
     """
 
-    def __init__(self, workdir: Path, config: ConfigDict) -> None:
+    def __init__(self, workdir: Path, config: Config) -> None:
         self.folder = Path(workdir).absolute() / "checkpoints"
         self._config = config
         self._manager: Any = None
@@ -220,7 +219,7 @@ class Checkpoints:
 def checksum(array: np.ndarray) -> str:
     """CRC-32 of an array's bytes, with its shape and type: any single flipped bit changes it."""
     array = np.ascontiguousarray(array)
-    return f"{zlib.crc32(array.view(np.uint8).reshape(-1)):08x} {array.dtype} {array.shape}"
+    return f"{zlib.crc32(array.view(np.uint8).reshape(-1).data):08x} {array.dtype} {array.shape}"
 
 
 def _flatten(state: State) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from aimodels.config import to_json
+from aimodels.config import Config, to_json
 from aimodels.tasks.base import Batch
 from aimodels.training.build import abstract_batch, load_split
 from aimodels.training.parallel import path_of
 from aimodels.training.run import Assembly, count
 
 
-def parameter_table(config: ConfigDict) -> str:
+def parameter_table(config: Config) -> str:
     """A line for each array of parameters: path, shape, type and size, with the total."""
     state, _ = _abstract(config)
     rows = [
@@ -27,7 +26,7 @@ def parameter_table(config: ConfigDict) -> str:
     )
 
 
-def describe(config: ConfigDict, check: bool = False) -> str:
+def describe(config: Config, check: bool = False) -> str:
     """The resolved config, parameter table, shapes, FLOPs and memory, as text.
 
     Args:
@@ -58,14 +57,14 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.3g} MB"
 
 
-def _flops(config: ConfigDict, state: Any, batch: Batch) -> float:
+def _flops(config: Config, state: Any, batch: Batch) -> float:
     task = Assembly(config).task()
     key = jax.eval_shape(lambda: jax.random.key(0))
     analysis = jax.jit(task.train_step).lower(state, batch, key).cost_analysis()
     return float((analysis or {}).get("flops", 0.0))
 
 
-def _abstract(config: ConfigDict) -> tuple[Any, Batch]:
+def _abstract(config: Config) -> tuple[Any, Batch]:
     """The state of one replica and a batch, in shapes alone."""
     batch = abstract_batch(config)
     key = jax.eval_shape(lambda: jax.random.key(0))

@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from aimodels.config import Config
 from aimodels.data.feed import Batch, device_budget, size_in_bytes, stack
 from aimodels.data.padding import evaluation_batches
 from aimodels.tasks.base import State
@@ -24,15 +24,13 @@ class Evaluator:
       splits: instead of those of the config.
     """
 
-    def __init__(
-        self, config: ConfigDict, layout: Layout, splits: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, config: Config, layout: Layout, splits: Sequence[str] | None = None) -> None:
         self._layout = layout
         self._devices = config.parallel.data
         self._batch_size = config.evaluation.batch_size
         splits = config.evaluation.splits if splits is None else splits
         self._sources = (
-            {split: load_split(config, split) for split in splits} if config.data else {}
+            {split: load_split(config, split) for split in splits or ()} if config.data else {}
         )
         self._resident: dict[str, list[Batch]] = {}
 

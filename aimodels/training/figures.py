@@ -17,7 +17,7 @@ from aimodels.training.curves import Curve, read_curves
 # Okabe & Ito 2008: told apart with any kind of colour vision; their yellow is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 INK, GREY = "#222222", "#6b6b6b"
-STYLE = {
+STYLE: Any = {
     "figure.dpi": 150,
     "savefig.dpi": 150,
     "font.size": 9,
@@ -158,7 +158,7 @@ def new_figure(
     from matplotlib.figure import Figure  # not pyplot: no global state, no window
 
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **ratios)  # pyright: ignore[reportArgumentType]
+    return figure, figure.subplots(rows, columns, squeeze=False, **ratios)  # type: ignore
 
 
 def save(figure: Any, path: str | Path) -> Path:

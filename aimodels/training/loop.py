@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from aimodels.config import Config
 from aimodels.data.feed import Feed
 from aimodels.errors import Stopped, TrainingFailed
 from aimodels.tasks.base import State
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def train_loop(
-    config: ConfigDict,
+    config: Config,
     program: Program,
     state: State,
     feed: Feed,
@@ -133,7 +133,7 @@ def _is_due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _next_event(config: ConfigDict, step: int) -> int:
+def _next_event(config: Config, step: int) -> int:
     """The first step after `step` at which something other than training happens."""
     events = [config.training.steps]
     everies = (config.training.log_every, config.evaluation.every, config.checkpoint.every)
@@ -190,7 +190,7 @@ def _signals() -> Iterator[list[int]]:
 class Profiler:
     """Traces the steps that `config.profile` names, for TensorBoard or Perfetto."""
 
-    def __init__(self, config: ConfigDict, folder: Any) -> None:
+    def __init__(self, config: Config, folder: Any) -> None:
         self._profile, self._folder, self._active = config.profile, folder, False
 
     def before(self, step: int) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from aimodels.config import plain
+from aimodels.config import Config, plain
 from aimodels.data.feed import Feed
 from aimodels.files import write_atomically
 from aimodels.training.step import Plan, Program
@@ -22,7 +21,7 @@ LOOP_STEPS = 100
 # Floating-point operations of one replica's step, as XLA counts them, below which a loop on the
 # device and batched replicas always won here, and above which a dispatch a step and one replica
 # after the other did (scripts/benchmarks/plan.py). Between the two, the candidates are timed.
-SMALL, LARGE = 3e6, 3e8
+SMALL, LARGE = 3e7, 1e9
 MEASURED_SECONDS = 0.15
 
 
@@ -32,7 +31,7 @@ def cache_folder() -> Path:
 
 
 def choose_plan(
-    config: ConfigDict,
+    config: Config,
     make_program: Callable[[Plan], Program],
     make_feed: Callable[[], Feed],
     flops: Callable[[], float],
@@ -59,8 +58,8 @@ def choose_plan(
     if cost <= SMALL or cost >= LARGE:
         small = cost <= SMALL
         return Plan(
-            *(loops or [LOOP_STEPS if small else 1]),
-            *(modes or ["vmap" if small else "sequential"]),
+            loops[0] if loops else LOOP_STEPS if small else 1,
+            modes[0] if modes else "vmap" if small else "sequential",
             f"a step is {cost / 1e6:.3g} MFLOP, {'small' if small else 'large'}",
         )
     candidates = [
@@ -107,7 +106,7 @@ def first_batch(feed: Feed) -> Any:
     return feed.gather(feed.arrays, jax.tree.map(lambda x: x[0], item))
 
 
-def _fingerprint(config: ConfigDict) -> str:
+def _fingerprint(config: Config) -> str:
     """Of all that decides the speed of a step on this machine, and of nothing else."""
     values = plain(config)
     training = values["training"]

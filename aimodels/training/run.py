@@ -13,9 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
-from aimodels.config import load_config, plain, resolve
+from aimodels.config import Config, load_config, plain, resolve
 from aimodels.data.feed import DeviceFeed, EmptyFeed, Feed, HostFeed, device_budget, size_in_bytes
 from aimodels.errors import UserError, unknown
 from aimodels.tasks.base import State, Task
@@ -59,7 +58,7 @@ class Assembly:
       warn: where messages for people go.
     """
 
-    def __init__(self, config: ConfigDict, warn: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
         use_compilation_cache()
         self.config, self.warn = config, warn
         parallel = config.parallel
@@ -111,7 +110,7 @@ class Assembly:
 
 
 def train(
-    config: ConfigDict | Mapping | str,
+    config: Config,
     workdir: str | os.PathLike,
     *,
     origin: Mapping[str, Any] | None = None,
@@ -212,7 +211,7 @@ def _plan_of(assembly: Assembly, workdir: Path, feeds: Callable[[], Feed]) -> Pl
     return plan
 
 
-def _check_best(config: ConfigDict, evaluator: Evaluator, program: Program, state: State) -> None:
+def _check_best(config: Config, evaluator: Evaluator, program: Program, state: State) -> None:
     best = config.checkpoint.best
     if best:
         names = evaluator.metric_names(program, state)
@@ -220,9 +219,7 @@ def _check_best(config: ConfigDict, evaluator: Evaluator, program: Program, stat
             raise UserError(f"config.checkpoint.best: {unknown('metric', best, names)}")
 
 
-def _results(
-    config: ConfigDict, outcome: Outcome, origin: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _results(config: Config, outcome: Outcome, origin: Mapping[str, Any] | None) -> dict[str, Any]:
     replicas = []
     for index, seed in enumerate(config.replicas.seeds):
         metrics = {
@@ -263,7 +260,7 @@ def peak_memory_bytes() -> int:
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs in the cache folder, unless JAX was told another one."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

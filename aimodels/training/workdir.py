@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from aimodels.config import differences, plain, to_json
+from aimodels.config import Config, differences, plain, to_json
 from aimodels.errors import UserError
 from aimodels.files import write_atomically
 
 
 @contextlib.contextmanager
-def opened(workdir: Path, config: ConfigDict) -> Iterator[None]:
+def opened(workdir: Path, config: Config) -> Iterator[None]:
     """Makes the folder, or checks that it belongs to the same config; locked while it is open.
 
     Raises:
@@ -56,7 +54,7 @@ def opened(workdir: Path, config: ConfigDict) -> Iterator[None]:
         yield
 
 
-def _check_same(file: Path, config: ConfigDict) -> None:
+def _check_same(file: Path, config: Config) -> None:
     try:
         before = json.loads(file.read_text())
     except (OSError, json.JSONDecodeError) as error:
