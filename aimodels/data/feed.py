@@ -96,8 +96,6 @@ class _IndexedFeed:
     ) -> None:
         self._sources, self._seeds = tuple(sources), tuple(seeds)
         self._size, self._batch_size, self._order = len(sources[0]), batch_size, order
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="feed")
-        self._ahead: tuple[tuple[int, int], Future] | None = None
 
     def indices(self, start: int, steps: int) -> np.ndarray:
         """[R, steps, B]."""
@@ -107,20 +105,6 @@ class _IndexedFeed:
                 for seed in self._seeds
             ]
         )
-
-    def chunk(self, start: int, steps: int, capacity: int) -> Any:
-        """The chunk from the prefetching worker, which goes on with the one that follows."""
-        ahead = self._ahead
-        if ahead is not None and ahead[0] == (start, capacity):
-            result = ahead[1].result()
-        else:
-            result = self._make(start, capacity)
-        following = (start + steps, capacity)
-        self._ahead = (following, self._worker.submit(self._make, *following))
-        return result
-
-    def _make(self, start: int, steps: int) -> Any:
-        raise NotImplementedError
 
 
 class DeviceFeed(_IndexedFeed):
@@ -147,8 +131,9 @@ class DeviceFeed(_IndexedFeed):
         everything = [source.gather(np.arange(self._size)) for source in sources]
         self.arrays = put(stack(everything) if self.per_replica else everything[0])
 
-    def _make(self, start: int, steps: int) -> np.ndarray:
-        return self.indices(start, steps)
+    def chunk(self, start: int, steps: int, capacity: int) -> np.ndarray:
+        """The indices themselves: cheaper made here than handed over by a thread."""
+        return self.indices(start, capacity)
 
     def gather(self, arrays: Any, item: Any) -> Batch:
         """Picks the examples `item` [B] out of the arrays, inside the compiled step."""
@@ -160,6 +145,24 @@ class HostFeed(_IndexedFeed):
 
     arrays: Any = ()
     per_replica = False
+
+    def __init__(
+        self, sources: Sequence[Source], seeds: Sequence[int], batch_size: int, order: str
+    ) -> None:
+        super().__init__(sources, seeds, batch_size, order)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._ahead: tuple[tuple[int, int], Future] | None = None
+
+    def chunk(self, start: int, steps: int, capacity: int) -> Any:
+        """The chunk from the prefetching worker, which goes on with the one that follows."""
+        ahead = self._ahead
+        if ahead is not None and ahead[0] == (start, capacity):
+            result = ahead[1].result()
+        else:
+            result = self._make(start, capacity)
+        following = (start + steps, capacity)
+        self._ahead = (following, self._worker.submit(self._make, *following))
+        return result
 
     def _make(self, start: int, steps: int) -> Batch:
         sources = self._sources * (len(self._seeds) if len(self._sources) == 1 else 1)

@@ -11,6 +11,7 @@ from flax.linen.dtypes import promote_dtype
 from aimodels.errors import unknown
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer, bias_initializer, kernel_initializer
+from aimodels.modules.matmul import matmul
 
 
 def gelu_tanh(inputs: jax.Array) -> jax.Array:
@@ -88,7 +89,7 @@ class Dense(nn.Module):
             bias_init = self.bias_init or bias_initializer(self.initializer, fan_in)
             bias = self.param("bias", bias_init, (self.features,), self.param_dtype)
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        outputs = jnp.dot(inputs, kernel)
+        outputs = matmul(inputs, kernel)
         return outputs if bias is None else outputs + bias
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,14 +29,16 @@ class Outcome:
       state: after the last step.
       metrics: of the last evaluation, split -> name -> [R].
       seconds: in this process, from the first step to the last evaluation.
-      first_step_seconds: of them, until the first dispatch was done (it compiles).
+      first_seconds: of them, until the first dispatch was done (it compiles).
+      first_steps: steps of that dispatch.
       steps: done in this process.
     """
 
     state: State
     metrics: dict[str, dict[str, np.ndarray]]
     seconds: float
-    first_step_seconds: float
+    first_seconds: float
+    first_steps: int
     steps: int
 
 
@@ -57,10 +59,13 @@ def train_loop(
       Stopped: after a signal, when the state is saved.
     """
     steps, log_every = config.training.steps, config.training.log_every
+    next_event = _events(config)
+    evaluation_every, checkpoint_every = config.evaluation.every, config.checkpoint.every
+    best = config.checkpoint.best
     profiler = Profiler(config, checkpoints.folder.parent / "profile")
     step = start = int(state.step[0])
     begin = time.perf_counter()
-    first_step_seconds = 0.0
+    first_seconds, first_steps = 0.0, 0
     pending: tuple[int, StepReport] | None = None
     metrics: dict[str, dict[str, np.ndarray]] = {}
 
@@ -80,24 +85,23 @@ def train_loop(
 
     with _signals() as received:
         while step < steps:
-            chunk = min(_next_event(config, step), step + program.plan.steps_per_dispatch) - step
+            chunk = min(next_event(step), step + program.plan.steps_per_dispatch) - step
             profiler.before(step)
             state, report = program.run(state, feed, step, chunk)
             step += chunk
             settle()
             pending = (step, report)
-            if not first_step_seconds:
+            if not first_steps:
                 jax.block_until_ready(report.metrics)
-                first_step_seconds = time.perf_counter() - begin
+                first_seconds, first_steps = time.perf_counter() - begin, chunk
             profiler.after(step, report.metrics)
 
             # The order of events after a step: its metrics are written, it is evaluated, it is
             # saved, the run stops. So a checkpoint never holds a state that isn't finite, and
             # everything up to it is in metrics.jsonl.
             last = step == steps
-            evaluate = last or _is_due(step, config.evaluation.every)
-            best = config.checkpoint.best
-            save = last or _is_due(step, config.checkpoint.every) or bool(best and evaluate)
+            evaluate = last or _is_due(step, evaluation_every)
+            save = last or _is_due(step, checkpoint_every) or bool(best and evaluate)
             if evaluate or save or received:
                 settle()
             if evaluate:
@@ -117,7 +121,7 @@ def train_loop(
         jax.block_until_ready(state.step)
         seconds = time.perf_counter() - begin
         checkpoints.wait()
-    return Outcome(state, metrics, seconds, first_step_seconds, step - start)
+    return Outcome(state, metrics, seconds, first_seconds, first_steps, step - start)
 
 
 def mean_over_replicas(metrics: dict[str, dict[str, np.ndarray]]) -> dict[str, float]:
@@ -133,15 +137,19 @@ def _is_due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _next_event(config: Config, step: int) -> int:
-    """The first step after `step` at which something other than training happens."""
-    events = [config.training.steps]
+def _events(config: Config) -> Callable[[int], int]:
+    """A function of a step: the next one at which something other than training happens."""
     everies = (config.training.log_every, config.evaluation.every, config.checkpoint.every)
-    events += [(step // every + 1) * every for every in everies if every]
-    profile = config.profile
-    if profile.steps:
-        events += [at for at in (profile.start, profile.start + profile.steps) if at > step]
-    return min(events)
+    everies = tuple(every for every in everies if every)
+    fixed = [config.training.steps]
+    if config.profile.steps:
+        fixed += [config.profile.start, config.profile.start + config.profile.steps]
+
+    def following(step: int) -> int:
+        events = [at for at in fixed if at > step]
+        return min(events + [(step // every + 1) * every for every in everies])
+
+    return following
 
 
 def _raise_if_failed(step: int, report: StepReport, checkpoints: Checkpoints) -> None:

@@ -230,7 +230,8 @@ def _results(config: Config, outcome: Outcome, origin: Mapping[str, Any] | None)
         varied = {name: values[index] for name, values in config.replicas.vary.items()}
         replicas.append({"seed": seed, "varied": varied, "metrics": metrics})
     origin = origin or {}
-    after_first = outcome.seconds - outcome.first_step_seconds
+    later_steps = outcome.steps - outcome.first_steps
+    later_seconds = outcome.seconds - outcome.first_seconds
     return {
         "experiment": origin.get("experiment"),
         "variant": origin.get("variant"),
@@ -239,8 +240,8 @@ def _results(config: Config, outcome: Outcome, origin: Mapping[str, Any] | None)
         "parameters": count(outcome.state.params) // len(config.replicas.seeds),
         "steps": config.training.steps,
         "seconds": outcome.seconds,
-        "first_step_seconds": outcome.first_step_seconds,
-        "steps_per_second": outcome.steps / after_first if after_first > 0 else None,
+        "first_dispatch_seconds": outcome.first_seconds,
+        "steps_per_second": later_steps / later_seconds if later_steps else None,
         "peak_memory_bytes": peak_memory_bytes(),
     }
 

@@ -17,6 +17,11 @@ from aimodels.training.parallel import Layout
 STREAMS = {"init": 0, "train": 1, "eval": 2}
 
 
+# For a function that runs once: on the CPU its compilation takes longer than its run, and a
+# quarter of that without optimizations.
+_ONCE = {"xla_backend_optimization_level": 0}
+
+
 def step_key(seed: Any, stream: str, step: Any) -> jax.Array:
     """The key of a step: a function of the seed, the stream's name and the step alone."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), STREAMS[stream]), step)
@@ -103,7 +108,11 @@ class Program:
         """The state before the first step, from a batch of the shapes to come."""
         shardings = self._layout.shardings(self.abstract_state(batch, per_replica))
         axis = 0 if per_replica else None
-        init = jax.jit(lambda runs, batch: self._init(runs, batch, axis), out_shardings=shardings)
+        init = jax.jit(
+            lambda runs, batch: self._init(runs, batch, axis),
+            out_shardings=shardings,
+            compiler_options=_ONCE if jax.default_backend() == "cpu" else None,
+        )
         return init(self._runs, batch)
 
     # --- steps -----------------------------------------------------------------------------------

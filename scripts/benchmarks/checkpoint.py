@@ -97,7 +97,7 @@ def main() -> None:
             gaps += watch.gap_ms
             for seconds, every in ((with_saves, EVERY), (without, 0)):
                 results = train(scratch, steps, every)
-                seconds.append(results["seconds"] - results["first_step_seconds"])
+                seconds.append(results["seconds"] - results["first_dispatch_seconds"])
         pairs = zip(with_saves, without, strict=True)
         record |= {
             "target_ms": TARGET_MS,
