@@ -69,7 +69,7 @@ def of_experiments():
 
 
 @pytest.mark.parametrize(("file", "variant"), of_experiments())
-def test_killed_at_a_random_step_equals_uninterrupted(file, variant, tmp_path):
+def test_killed_at_a_random_step_equals_uninterrupted(file, variant, fetched, tmp_path):
     overrides = {
         "training.steps": "40",
         "training.log_every": "2",
@@ -85,6 +85,7 @@ def test_killed_at_a_random_step_equals_uninterrupted(file, variant, tmp_path):
     if "mc_dropout" in load_config(f"{file}:{variant}").task.name:
         overrides["task.samples"] = "4"
     config = load_config(f"{file}:{variant}", overrides)
+    fetched(**config.data)
     (tmp_path / "config.json").write_text(to_json(config))
     train(config, tmp_path / "whole", verbose=False)
     random.seed()
