@@ -76,7 +76,8 @@ class Progress:
     def message(self, text: str) -> None:
         """Writes a whole line, above the bar."""
         clear = "\r\x1b[K" if self._shown else ""
-        self._stream.write(f"{clear}{text}\n")
+        label = f"{self._label}: " if self._label else ""
+        self._stream.write(f"{clear}{label}{text}\n")
         self._stream.flush()
         self._shown = False
 

@@ -1,7 +1,7 @@
 """MNIST-1D: Greydanus & Kobak, "Scaling Down Deep Learning with MNIST-1D", ICML 2024.
 
-aimodels reproduce experiments/vision/mnist1d.py                                # every row, 5 seeds
-aimodels train --config=experiments/vision/mnist1d.py:cnn --workdir=runs/cnn    # one row, one seed
+aimodels reproduce experiments/vision/mnist1d.py                                # 4 min on 2 cores
+aimodels train --config=experiments/vision/mnist1d.py:cnn --workdir=runs/cnn    # 15 s, 93.5 %
 
 Four models classify 40-point signals of ten classes, 4,000 to train on and 1,000 to test, as they
 are and with their points in a fixed shuffled order (which takes away what convolution and
@@ -66,13 +66,13 @@ def published() -> list[Row]:
     #        row                variant           notebook README parameters seconds a seed
     rows = (
         ("Logistic regression", "linear", 31.5, 32, 410, 1),
-        ("MLP", "mlp", 65.1, 68, 15210, 3),
-        ("CNN", "cnn", 92.3, 94, 5210, 5),
-        ("GRU", "gru", 89.1, 91, 5134, 10),
+        ("MLP", "mlp", 65.1, 68, 15210, 4),
+        ("CNN", "cnn", 92.3, 94, 5210, 11),
+        ("GRU", "gru", 89.1, 91, 5134, 25),
         ("Logistic regression, shuffled", "linear_shuffled", 31.5, 32, 410, 1),
-        ("MLP, shuffled", "mlp_shuffled", 66.0, 68, 15210, 3),
-        ("CNN, shuffled", "cnn_shuffled", 58.7, 56, 5210, 5),
-        ("GRU, shuffled", "gru_shuffled", 53.3, 57, 5134, 10),
+        ("MLP, shuffled", "mlp_shuffled", 66.0, 68, 15210, 4),
+        ("CNN, shuffled", "cnn_shuffled", 58.7, 56, 5210, 11),
+        ("GRU, shuffled", "gru_shuffled", 53.3, 57, 5134, 25),
     )
     return [
         Row(
