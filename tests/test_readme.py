@@ -1,8 +1,10 @@
 """Every command that README tells people to type can be typed."""
 
-from pathlib import Path
+import sys
+from pathlib import subprocess
 
 import commands
+import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -69,3 +71,9 @@ def test_right_commands_in_the_right_order():
         "aimodels train --help",
     ]
     assert commands.problems(lines) == []
+
+
+def test_tables_are_what_their_files_say():
+    command = [sys.executable, "scripts/readme", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

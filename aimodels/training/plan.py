@@ -38,8 +38,8 @@ def choose_plan(
 ) -> Plan:
     """The plan of a run.
 
-    A measurement is kept in the cache folder, so that the same config on the same machine always
-    gets the same plan: another plan may change the last bits of the result.
+    It is kept in the cache folder, so that the same config on the same machine always gets the
+    same one: another plan may change the last bits of the result.
 
     Args:
       config: the resolved config; what it fixes is not measured.
@@ -54,24 +54,26 @@ def choose_plan(
         modes = ["sequential"]
     if loops and modes:
         return Plan(loops[0], modes[0], "as the config says" if replicas > 1 else "")
-    cost = flops()
-    if cost <= SMALL or cost >= LARGE:
-        small = cost <= SMALL
-        return Plan(
-            loops[0] if loops else LOOP_STEPS if small else 1,
-            modes[0] if modes else "vmap" if small else "sequential",
-            f"a step is {cost / 1e6:.3g} MFLOP, {'small' if small else 'large'}",
-        )
-    candidates = [
-        Plan(loop, mode)
-        for loop in loops or [LOOP_STEPS, 1]
-        for mode in modes or ["vmap", "sequential"]
-    ]
     file = cache_folder() / "plans" / f"{_fingerprint(config)}.json"
     try:
         return Plan(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         pass
+    cost = flops()
+    if cost <= SMALL or cost >= LARGE:
+        small = cost <= SMALL
+        plan = Plan(
+            loops[0] if loops else LOOP_STEPS if small else 1,
+            modes[0] if modes else "vmap" if small else "sequential",
+            f"a step is {cost / 1e6:.3g} MFLOP, {'small' if small else 'large'}",
+        )
+        write_atomically(file, json.dumps(vars(plan)))
+        return plan
+    candidates = [
+        Plan(loop, mode)
+        for loop in loops or [LOOP_STEPS, 1]
+        for mode in modes or ["vmap", "sequential"]
+    ]
     rates = {plan: _steps_per_second(make_program(plan), make_feed()) for plan in candidates}
     best = max(rates, key=lambda plan: rates[plan])
     tried = ", ".join(
