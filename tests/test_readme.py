@@ -1,10 +1,10 @@
 """Every command that README tells people to type can be typed."""
 
+import subprocess
 import sys
-from pathlib import subprocess
+from pathlib import Path
 
 import commands
-import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
