@@ -100,20 +100,21 @@ def train_loop(
             # saved, the run stops. So a checkpoint never holds a state that isn't finite, and
             # everything up to it is in metrics.jsonl.
             last = step == steps
+            stop = bool(received) and not last  # asked once: a signal may come at any line
             evaluate = last or _is_due(step, evaluation_every)
             save = last or _is_due(step, checkpoint_every) or bool(best and evaluate)
-            if evaluate or save or received:
+            if evaluate or save or stop:
                 settle()
             if evaluate:
                 metrics = evaluator(program, state, step)[0]
                 for split, numbers in metrics.items():
                     writer.write(step, split, numbers)
-            if save or received:
+            if save or stop:
                 writer.sync()
                 summary = mean_over_replicas(metrics) if evaluate else {}
                 checkpoints.save(step, state, summary)
             checkpoints.check()
-            if received and not last:
+            if stop:
                 checkpoints.wait()
                 raise Stopped(received[0], step)
         if not metrics:  # resumed at the last step
