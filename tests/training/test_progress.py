@@ -36,7 +36,7 @@ def test_a_file_gets_a_line_now_and_then_and_messages():
     assert line.startswith("cnn 500/1,000 steps")
     assert "loss 0.25" in line
     assert line.endswith("left")
-    assert message == "evaluated"
+    assert message == "cnn: evaluated"
     silent = io.StringIO()
     Progress(1000, stream=silent, quiet_seconds=60.0).update(500)
     assert silent.getvalue() == ""
