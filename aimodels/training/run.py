@@ -17,7 +17,7 @@ import numpy as np
 from aimodels.config import Config, load_config, plain, resolve
 from aimodels.data.feed import DeviceFeed, EmptyFeed, Feed, HostFeed, device_budget, size_in_bytes
 from aimodels.errors import UserError, unknown
-from aimodels.tasks.base import State, Task
+from aimodels.tasks.base import Batch, State, Task
 from aimodels.training.build import abstract_batch, load_split, task_builder, varied_in_program
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
@@ -98,15 +98,21 @@ class Assembly:
         feed = DeviceFeed(sources, seeds, *batching, self.layout.put)
         return lambda: feed
 
-    def step_flops(self, feed: Feed) -> float:
+    def abstract(self) -> tuple[State, Batch]:
+        """The state of one replica and a training batch, in shapes alone."""
+        batch = abstract_batch(self.config)
+        return jax.eval_shape(self.task().init, _abstract_key(), batch), batch
+
+    def step_flops(self) -> float:
         """Floating-point operations of a training step of one replica, as XLA estimates them."""
-        task, batch = self.task(), first_batch(feed)
-        if feed.per_replica:
-            batch = jax.tree.map(lambda x: x[0], batch)
-        key = jax.random.key(0)
-        state = jax.eval_shape(task.init, key, batch)
-        analysis = jax.jit(task.train_step).lower(state, batch, key).cost_analysis()
+        state, batch = self.abstract()
+        step = jax.jit(self.task().train_step)
+        analysis = step.lower(state, batch, _abstract_key()).cost_analysis()
         return float((analysis or {}).get("flops", 0.0))
+
+
+def _abstract_key() -> Any:
+    return jax.eval_shape(lambda: jax.random.key(0))
 
 
 def train(
@@ -204,9 +210,7 @@ def _plan_of(assembly: Assembly, workdir: Path, feeds: Callable[[], Feed]) -> Pl
         return Plan(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         pass
-    plan = choose_plan(
-        assembly.config, assembly.program, feeds, lambda: assembly.step_flops(feeds())
-    )
+    plan = choose_plan(assembly.config, assembly.program, feeds, assembly.step_flops)
     write_json(file, dataclasses.asdict(plan))
     return plan
 

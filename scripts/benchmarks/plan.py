@@ -72,7 +72,7 @@ def time_model(label: str, scratch: Path, repeats: int, seconds: float) -> dict[
         config = make_config(row, scratch, **sections, **seeds)
         assembly = Assembly(config)
         feed = assembly.feeds()
-        flops = flops or assembly.step_flops(feed())
+        flops = flops or assembly.step_flops()
         programs = {
             name_of(plan, replicas): Steady(assembly, plan, feed()) for plan in candidates(replicas)
         }

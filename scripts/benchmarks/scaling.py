@@ -78,7 +78,7 @@ def prepare(point: dict[str, Any], scratch: Path) -> Steady:
         config = make_config(point["row"], scratch, **sections)
     assembly = Assembly(config)
     feeds = assembly.feeds()
-    plan = choose_plan(config, assembly.program, feeds, lambda: assembly.step_flops(feeds()))
+    plan = choose_plan(config, assembly.program, feeds, assembly.step_flops)
     program = Steady(assembly, plan, feeds())
     point["parameters"] = count(program.state.params)
     point["batch_size"] = config.training.batch_size
