@@ -60,7 +60,7 @@ class Replicas:
       seeds: one a replica; decides its weights, the order of its data and its dropout.
       vary: field -> one value a replica, e.g. `{"optimizer.learning_rate": (1e-3, 1e-2)}`.
       mode: `vmap` runs them as one batched program, `sequential` one after the other through
-        the same compiled step; `auto` measures.
+        the same compiled step; `auto` decides by the size of a step, or measures both.
     """
 
     seeds: tuple[NotNegative, ...] = (0,)
@@ -73,8 +73,8 @@ class Execution:
     """How steps are run; none of it changes which batches a step sees.
 
     Attributes:
-      steps_per_dispatch: steps in one call of the device; 0 measures whether a loop on the
-        device or a call for each step is faster.
+      steps_per_dispatch: steps in one call of the device, which loops over them; 0 takes about a
+        second's worth of a slow CPU, at most 100.
       feed: `device` keeps the training set in device memory, `host` gathers and prefetches.
     """
 

@@ -5,7 +5,7 @@ T time or tokens, H W image, C channels, D width, N heads, K head width, V vocab
 any number of spatial axes.
 """
 
-from aimodels.modules.convolution import Conv, looped
+from aimodels.modules.convolution import Conv, vmapped
 from aimodels.modules.dense import MLP, Dense, activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.embeddings import Embedding, PatchEmbedding
@@ -30,6 +30,6 @@ __all__ = [
     "RMSNorm",
     "activation",
     "avg_pool",
-    "looped",
     "max_pool",
+    "vmapped",
 ]

@@ -15,28 +15,28 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from aimodels.errors import UserError, unknown
+from aimodels.modules.direct_convolution import Pads, direct_convolution, extents
 from aimodels.modules.initializers import Initializer, bias_initializer, kernel_initializer
-
-Pads = tuple[tuple[int, int], ...]
+from aimodels.modules.matmul import settled
 
 # Paddings that repeat the inputs rather than add zeros -> numpy's name for them.
 WRAPPING = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
 
-_LOOPED: contextvars.ContextVar[bool] = contextvars.ContextVar("looped", default=False)
+_VMAPPED: contextvars.ContextVar[bool] = contextvars.ContextVar("vmapped", default=False)
 
 
 @contextlib.contextmanager
-def looped() -> Iterator[None]:
-    """Trace under this whatever runs inside a compiled loop or under vmapped replicas.
+def vmapped() -> Iterator[None]:
+    """Trace under this what runs with a kernel for each of several replicas, under `jax.vmap`.
 
     It matters only while JAX traces: `Conv` asks for it to choose its implementation. A function
     that `jax.jit` has already traced outside keeps what it chose there.
     """
-    token = _LOOPED.set(True)
+    token = _VMAPPED.set(True)
     try:
         yield
     finally:
-        _LOOPED.reset(token)
+        _VMAPPED.reset(token)
 
 
 # Patches of more elements than this (1 GiB of float32) are not made: memory first.
@@ -46,35 +46,14 @@ LARGEST_PATCHES = 2**28
 def choose_implementation(*, kernel_shape: Sequence[int], groups: int, places: int) -> str:
     """The implementation that "auto" stands for.
 
-    Off the CPU always "direct". On the CPU "direct" too, but "patches"
+    Off the CPU always "direct". On the CPU "direct" too, with the gradients of
+    `aimodels.modules.direct_convolution`, but "patches", unless they would fill the memory,
 
-    - under `looped()`, for inside a compiled loop XLA computes a convolution and above all its
-      gradients on a slow path, and under vmap a kernel for each replica becomes a grouped
-      convolution; unless the patches would fill the memory;
-    - for a window of one place, which is a matrix product, and for depthwise kernels.
-
-    Measured with jax 0.10.2 on 2 cores busy with other work: least ms of an SGD step (forward,
-    gradient, update) with one dispatch a step; inside `fori_loop`; five replicas under vmap; those
-    inside `fori_loop`.
-
-        net                                          dispatch    loop  vmap 5  vmap 5, loop
-        MNIST-1D CNN [100, 40, 1]           direct        1.6     5.9     9.1            27
-                                            patches       1.5     1.3     7.0           5.8
-        LeNet-5 [128, 28, 28, 1]            direct         29     110     263           860
-                                            patches        20      19     156           129
-        2 conv 3x3, 32-64 [64, 28, 28, 1]   direct         61   2,393     924        15,417
-                                            patches        88      74     447           353
-        one layer
-        5x5, 6-16 channels [128, 14, 14]    direct         48     774
-                                            patches        31      75
-        3x3, 16-16 [32, 32, 32]             direct         52   1,970
-                                            patches       156     104
-        3x3, 64-64 [32, 16, 16]             direct        228   9,487
-                                            patches       163     148
-        1x1, 64-64 [32, 16, 16]             direct         51   1,628
-                                            patches        37      44
-        3x3 depthwise, 64 [32, 16, 16]      direct        206   8,370
-                                            patches        44      46
+    - over a single axis: MNIST-1D's CNN, batch 100, took 1.2 ms a step so and 1.6 directly;
+    - under `vmapped()`: with a kernel for each replica it would be a grouped convolution, which is
+      slow (that CNN with five replicas: 27 ms directly, 5.8 so);
+    - for a window of one place, which is a matrix product, and for groups, whose gradients are
+      slow (3x3 depthwise, 64 channels [32, 16, 16], in a compiled loop: 8,370 ms and 46).
 
     Args:
         kernel_shape: [*k, C / groups, F].
@@ -86,10 +65,9 @@ def choose_implementation(*, kernel_shape: Sequence[int], groups: int, places: i
         return "direct"
     if groups > 1 and width == 1:  # depthwise: shifted multiplications, no patches are made
         return "patches"
-    if groups == 1 and math.prod(window) == 1:
-        return "patches"
-    patch_elements = places * math.prod(window) * width * groups
-    return "patches" if _LOOPED.get() and patch_elements <= LARGEST_PATCHES else "direct"
+    fit = places * math.prod(window) * width * groups <= LARGEST_PATCHES
+    faster = len(window) == 1 or math.prod(window) == 1 or groups > 1 or _VMAPPED.get()
+    return "patches" if faster and fit else "direct"
 
 
 def per_axis(field: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
@@ -98,11 +76,6 @@ def per_axis(field: str, value: int | Sequence[int], rank: int) -> tuple[int, ..
     if len(values) != rank:
         raise UserError(f"{field} is {value!r}; it takes one number or {rank} of them.")
     return values
-
-
-def extents(kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
-    """How many places of the input the dilated kernel spans on each axis."""
-    return tuple((size - 1) * step + 1 for size, step in zip(kernel_size, dilation, strict=True))
 
 
 def output_sizes(
@@ -145,34 +118,6 @@ def explicit_padding(
     raise UserError(
         f"padding is {padding!r} for a window of {rank} axes; it takes 'SAME', 'VALID', 'CIRCULAR',"
         " 'REFLECT', 'CAUSAL' (one axis only), a number, or for each axis a number or a pair."
-    )
-
-
-def direct_convolution(
-    inputs: jax.Array,
-    kernel: jax.Array,
-    *,
-    strides: tuple[int, ...],
-    pads: Pads,
-    dilation: tuple[int, ...],
-    groups: int = 1,
-) -> jax.Array:
-    """XLA's own convolution: inputs [B, *S, C], kernel [*k, C/groups, F] -> [B, *S', F]."""
-    rank = len(strides)
-    space = tuple(range(1, rank + 1))
-    numbers = lax.ConvDimensionNumbers(
-        lhs_spec=(0, rank + 1, *space),
-        rhs_spec=(rank + 1, rank, *range(rank)),
-        out_spec=(0, rank + 1, *space),
-    )
-    return lax.conv_general_dilated(
-        inputs,
-        kernel,
-        window_strides=strides,
-        padding=pads,
-        rhs_dilation=dilation,
-        dimension_numbers=numbers,
-        feature_group_count=groups,
     )
 
 
@@ -326,4 +271,4 @@ class Conv(nn.Module):
         )
         if bias is not None:
             outputs = outputs + bias
-        return outputs.reshape(*batch, *outputs.shape[1:])
+        return settled(outputs).reshape(*batch, *outputs.shape[1:])

@@ -25,6 +25,27 @@ def _backward(
 _product.defvjp(_forward, _backward)
 
 
+@jax.custom_vjp
+def _settled(outputs: jax.Array) -> jax.Array:
+    return outputs
+
+
+def _settle(_: None, gradient: jax.Array) -> tuple[jax.Array]:
+    return (jax.lax.optimization_barrier(gradient),)
+
+
+_settled.defvjp(lambda outputs: (outputs, None), _settle)
+
+
+def settled(outputs: jax.Array) -> jax.Array:
+    """The outputs; on the CPU, their gradient is computed once and kept.
+
+    Else XLA computes what made it (the derivative of a pooling, say) anew inside each of its
+    users: the sum for the bias, and both products.
+    """
+    return _settled(outputs) if jax.default_backend() == "cpu" else outputs
+
+
 def matmul(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
     """`jnp.dot(inputs, kernel)` for the kernel of a layer: [..., D] @ [D, F] -> [..., F].
 

@@ -43,47 +43,40 @@ class Weights(NamedTuple):
     recurrent_bias: jax.Array | None
 
 
-# A cell: (weights, state, projected inputs [B, G·H]) -> the next state.
-Cell = Callable[[Weights, Any, jax.Array], Any]
-
-
-def recurrent_projection(weights: Weights, hidden: jax.Array) -> jax.Array:
-    """[B, H] -> [B, G·H]: what the state gives to each gate."""
-    projected = jnp.dot(hidden, weights.recurrent_kernel)
-    return projected if weights.recurrent_bias is None else projected + weights.recurrent_bias
+# A cell: (state, what the inputs give to each gate, what the state gives to each) -> next state.
+# A state is [H, B] and the gates are [G, H, B].
+Cell = Callable[[Any, jax.Array, jax.Array], Any]
 
 
 def rnn_cell(function: Callable[[jax.Array], jax.Array]) -> Cell:
     """The vanilla cell, h' = function(W x + U h + b) (Elman 1990)."""
 
-    def cell(weights: Weights, state: jax.Array, projected: jax.Array) -> jax.Array:
-        return function(projected + recurrent_projection(weights, state))
+    def cell(state: jax.Array, inputs: jax.Array, recurrent: jax.Array) -> jax.Array:
+        del state
+        return function(inputs[0] + recurrent[0])
 
     return cell
 
 
-def gru_cell(weights: Weights, state: jax.Array, projected: jax.Array) -> jax.Array:
+def gru_cell(state: jax.Array, inputs: jax.Array, recurrent: jax.Array) -> jax.Array:
     """Gates r, z, n (Cho et al. 2014, in the form of cuDNN and PyTorch).
 
     r = σ(W_r x + U_r h), z = σ(W_z x + U_z h), n = tanh(W_n x + b_n + r ∘ (U_n h + c_n)),
     h' = (1 - z) ∘ n + z ∘ h. The reset gate acts after the recurrent product (Keras's
     `reset_after=True`), not before as in the paper.
     """
-    input_reset, input_update, input_new = jnp.split(projected, 3, -1)
-    reset, update, new = jnp.split(recurrent_projection(weights, state), 3, -1)
-    reset = nn.sigmoid(input_reset + reset)
-    update = nn.sigmoid(input_update + update)
-    new = jnp.tanh(input_new + reset * new)
+    reset = nn.sigmoid(inputs[0] + recurrent[0])
+    update = nn.sigmoid(inputs[1] + recurrent[1])
+    new = jnp.tanh(inputs[2] + reset * recurrent[2])
     return new + update * (state - new)
 
 
-def lstm_cell(weights: Weights, state: LSTMState, projected: jax.Array) -> LSTMState:
+def lstm_cell(state: LSTMState, inputs: jax.Array, recurrent: jax.Array) -> LSTMState:
     """Gates i, f, g, o (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
     c' = σ(f) ∘ c + σ(i) ∘ tanh(g), h' = σ(o) ∘ tanh(c').
     """
-    gates = projected + recurrent_projection(weights, state.hidden)
-    write, forget, new, output = jnp.split(gates, 4, -1)
+    write, forget, new, output = inputs + recurrent
     cell = nn.sigmoid(forget) * state.cell + nn.sigmoid(write) * jnp.tanh(new)
     return LSTMState(hidden=nn.sigmoid(output) * jnp.tanh(cell), cell=cell)
 
@@ -118,20 +111,32 @@ def scan_cell(
     Where `valid` [T, B] is False the state stands still and the output is zero. Backwards in time
     (`reverse`) the padding comes first, so the state is still the initial one when the last valid
     step is met: only the valid part is reversed, with no gather.
+
+    Inside, the batch is the last axis and the gates are the first: a gate is then one piece of
+    memory, and the CPU computes it in whole vectors however few features there are (GRU 6, both
+    ways, [100, 40, 1]: gradient and update 2.8 ms with the batch first, 1.5 so; GRU 32 [32, 20, 32]
+    2.6 and 2.3; LSTM 256 [32, 128, 256] 225 and 210).
     """
-    projected = jnp.dot(inputs, weights.input_kernel) + weights.input_bias
+    time, batch, _ = inputs.shape
+    features, columns = weights.recurrent_kernel.shape
+    gates = (columns // features, features, batch)
+    projected = jnp.einsum("tbd,dk->tkb", inputs, weights.input_kernel)
+    projected = (projected + weights.input_bias[:, None]).reshape(time, *gates)
 
     def step(state: Any, now: tuple[jax.Array, jax.Array | None]) -> tuple[Any, jax.Array]:
         projected, valid = now
-        new = cell(weights, state, projected)
+        recurrent = jnp.einsum("hk,hb->kb", weights.recurrent_kernel, hidden_of(state))
+        if weights.recurrent_bias is not None:
+            recurrent = recurrent + weights.recurrent_bias[:, None]
+        new = cell(state, projected, recurrent.reshape(gates))
         if valid is None:
             return new, hidden_of(new)
-        kept = valid[:, None]
-        new = jax.tree.map(lambda after, before: jnp.where(kept, after, before), new, state)
-        return new, jnp.where(kept, hidden_of(new), 0)
+        new = jax.tree.map(lambda after, before: jnp.where(valid, after, before), new, state)
+        return new, jnp.where(valid, hidden_of(new), 0)
 
-    state, outputs = jax.lax.scan(step, state, (projected, valid), reverse=reverse)
-    return outputs, state
+    batch_last = functools.partial(jax.tree.map, lambda leaf: jnp.swapaxes(leaf, -1, -2))
+    state, outputs = jax.lax.scan(step, batch_last(state), (projected, valid), reverse=reverse)
+    return batch_last(outputs), batch_last(state)
 
 
 # Below this many features both directions run in one scan. Measured (2 cores, gradient and update,

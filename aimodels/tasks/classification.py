@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.errors import UserError
-from aimodels.tasks import losses, metrics
+from aimodels.tasks import losses
 from aimodels.tasks.base import Batch, SupervisedTask
+from aimodels.tasks.classification_metrics import Accuracy, classification_metrics
 
 Array = jax.Array
 
@@ -50,13 +51,13 @@ class Classification(SupervisedTask):
 
     def train_metrics(self, outputs: Array, batch: Batch) -> dict[str, Array]:
         """The accuracy on the training batch."""
-        measured = metrics.Accuracy.from_model_output(outputs=outputs, **_without_inputs(batch))
+        measured = Accuracy.from_model_output(outputs=outputs, **_without_inputs(batch))
         return {"accuracy": measured.compute()}
 
     def metrics(self, outputs: Array, batch: Batch) -> clu.metrics.Collection:
         """Loss, accuracy, F1, calibration and their like."""
         classes = outputs.shape[-1] if outputs.ndim > batch["targets"].ndim else 1
-        collection = metrics.classification(
+        collection = classification_metrics(
             max(classes, 2),
             self.top_k,
             confusion=self.confusion,

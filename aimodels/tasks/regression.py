@@ -8,8 +8,10 @@ import clu.metrics
 import jax
 import jax.numpy as jnp
 
-from aimodels.tasks import losses, metrics
+from aimodels.tasks import losses
 from aimodels.tasks.base import Batch, State, SupervisedTask
+from aimodels.tasks.metrics import Mean
+from aimodels.tasks.regression_metrics import regression_metrics
 
 Array = jax.Array
 
@@ -39,7 +41,7 @@ class Regression(SupervisedTask):
         if "target_std" in batch:
             scale = batch["target_std"].reshape(-1, *[1] * (targets.ndim - 1))
             outputs, targets = outputs * scale, targets * scale
-        collection = metrics.regression(1 if targets.ndim == 1 else targets.shape[-1])
+        collection = regression_metrics(1 if targets.ndim == 1 else targets.shape[-1])
         return collection.single_from_model_output(
             outputs=outputs, targets=targets, loss=loss, mask=batch.get("mask")
         )
@@ -82,7 +84,7 @@ class MCDropoutRegression(Regression):
         zeros = jnp.zeros(batch["targets"].shape, jnp.float32)
         nothing = jnp.full(batch["targets"].shape, -jnp.inf)
         (total, log_sum), _ = jax.lax.scan(sample, (zeros, nothing), jnp.arange(self.samples))
-        log_likelihood = metrics.Mean.of(
+        log_likelihood = Mean.of(
             log_sum - math.log(self.samples),
             batch.get("mask", jnp.ones(batch["targets"].shape[0], bool)),
         )
@@ -95,7 +97,7 @@ class MCDropoutRegression(Regression):
 
 
 def _with_log_likelihood(collection: type) -> type:
-    fields = dict(collection.__annotations__) | {"log_likelihood": metrics.Mean}
+    fields = dict(collection.__annotations__) | {"log_likelihood": Mean}
     return clu.metrics.Collection.create(**fields)
 
 

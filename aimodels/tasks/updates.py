@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 Array = jax.Array
 
@@ -29,10 +28,29 @@ def ema_update(ema: Any, params: Any, decay: Any, step: Any = None) -> Any:
     return jax.tree.map(average, ema, params)
 
 
+# Leaves of up to so many numbers are put side by side for their norm.
+SMALL_LEAF = 2**16
+
+
+def norm(tree: Any) -> Array:
+    """The L2 norm of all numbers of a tree, in float32.
+
+    As products of vectors with themselves, and few of them: on the CPU a sum of squares is one
+    addition after the other. MNIST-1D's MLP, with three norms a step, made 3,000 steps/s with
+    `optax.tree.norm` and 4,100 so, of 4,400 without norms.
+    """
+    leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(tree)]
+    small = [jnp.ravel(leaf) for leaf in leaves if leaf.size <= SMALL_LEAF]
+    large = [leaf for leaf in leaves if leaf.size > SMALL_LEAF]
+    together = [jnp.concatenate(small)] if small else []
+    squares = [jnp.tensordot(leaf, leaf, leaf.ndim) for leaf in (*together, *large)]
+    return jnp.sqrt(sum(squares, jnp.zeros(())))
+
+
 def norms(gradients: Any, params: Any, updates: Any) -> dict[str, Array]:
     """The L2 norms of all gradients, of all parameters and of all updates, in float32."""
-    trees = {"gradient_norm": gradients, "parameter_norm": params, "update_norm": updates}
     return {
-        name: optax.tree.norm(jax.tree.map(lambda x: x.astype(jnp.float32), tree))
-        for name, tree in trees.items()
+        "gradient_norm": norm(gradients),
+        "parameter_norm": norm(params),
+        "update_norm": norm(updates),
     }

@@ -15,13 +15,11 @@ from aimodels.data.feed import Feed
 from aimodels.files import write_atomically
 from aimodels.training.step import Plan, Program
 
-# Steps in a dispatch that loops on the device: a dispatch costs 50 to 100 us, so that a hundredth
-# of it is small beside any step.
-LOOP_STEPS = 100
-# Floating-point operations of one replica's step, as XLA counts them, below which a loop on the
-# device and batched replicas are taken untimed, and above which a dispatch a step and one replica
-# after the other are. Between the two, the candidates are timed. They were set by the MNIST-1D
-# models (0.2 to 18 MFLOP) on a busy machine; scripts/benchmarks/plan.py measures them properly.
+# Steps of a dispatch, which loops over them on the device: so many that they take about a second on
+# a slow CPU, and a dispatch's own 50 to 100 us are nothing beside them on a fast GPU.
+MOST_STEPS, DISPATCH_FLOPS = 100, 5e10
+# Floating-point operations of one replica's step, as XLA counts them, below which replicas are
+# batched untimed, and above which one is run after the other. Between the two both are timed.
 SMALL, LARGE = 3e7, 1e9
 MEASURED_SECONDS = 0.15
 
@@ -49,42 +47,31 @@ def choose_plan(
       flops: estimates the cost of one step of one replica.
     """
     replicas = len(config.replicas.seeds)
-    loops = [config.execution.steps_per_dispatch] if config.execution.steps_per_dispatch else []
-    modes = [config.replicas.mode] if config.replicas.mode != "auto" else []
-    if replicas == 1:
-        modes = ["sequential"]
-    if loops and modes:
-        return Plan(loops[0], modes[0], "as the config says" if replicas > 1 else "")
+    loop = config.execution.steps_per_dispatch
+    mode = "sequential" if replicas == 1 else config.replicas.mode
+    if loop and mode != "auto":
+        return Plan(loop, mode, "as the config says" if replicas > 1 else "")
     file = cache_folder() / "plans" / f"{_fingerprint(config)}.json"
     try:
         return Plan(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         pass
     cost = flops()
-    if cost <= SMALL or cost >= LARGE:
-        small = cost <= SMALL
-        plan = Plan(
-            loops[0] if loops else LOOP_STEPS if small else 1,
-            modes[0] if modes else "vmap" if small else "sequential",
-            f"a step is {cost / 1e6:.3g} MFLOP, {'small' if small else 'large'}",
-        )
-        write_atomically(file, json.dumps(vars(plan)))
-        return plan
-    candidates = [
-        Plan(loop, mode)
-        for loop in loops or [LOOP_STEPS, 1]
-        for mode in modes or ["vmap", "sequential"]
-    ]
-    rates = {plan: _steps_per_second(make_program(plan), make_feed()) for plan in candidates}
-    best = max(rates, key=lambda plan: rates[plan])
-    tried = ", ".join(
-        f"{plan.replicas + ' ' if replicas > 1 else ''}x{plan.steps_per_dispatch} "
-        f"{rate * replicas:,.0f}"
-        for plan, rate in rates.items()
-    )
-    best = Plan(best.steps_per_dispatch, best.replicas, f"measured steps/s: {tried}")
-    write_atomically(file, json.dumps(vars(best)))
-    return best
+    loop = loop or int(min(max(DISPATCH_FLOPS / max(cost, 1), 1), MOST_STEPS))
+    reason = f"a step is {cost / 1e6:.3g} MFLOP"
+    if mode == "auto" and SMALL < cost < LARGE:
+        rates = {
+            mode: _steps_per_second(make_program(Plan(loop, mode)), make_feed())
+            for mode in ("vmap", "sequential")
+        }
+        mode = max(rates, key=lambda mode: rates[mode])
+        tried = ", ".join(f"{mode} {rate * replicas:,.0f}" for mode, rate in rates.items())
+        reason += f"; measured steps/s: {tried}"
+    elif mode == "auto":
+        mode = "vmap" if cost <= SMALL else "sequential"
+    plan = Plan(loop, mode, reason)
+    write_atomically(file, json.dumps(vars(plan)))
+    return plan
 
 
 def _steps_per_second(program: Program, feed: Feed) -> float:

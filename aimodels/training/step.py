@@ -1,5 +1,6 @@
 """One compiled function of a task: steps in a dispatch, replicas, a mesh of devices."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.data.feed import Feed
-from aimodels.modules.convolution import looped
+from aimodels.modules.convolution import vmapped
 from aimodels.tasks.base import Batch, State, Task
-from aimodels.training.parallel import Layout
+from aimodels.training.parallel import Layout, compiler_options
 
 # Every use of randomness has its own stream: key = fold_in(fold_in(root, stream), step).
 STREAMS = {"init": 0, "train": 1, "eval": 2}
@@ -80,6 +81,7 @@ class Program:
     ) -> None:
         self._build_task, self._layout, self.plan = build_task, layout, plan
         self.replicas = len(seeds)
+        self._vmapped = plan.replicas == "vmap" and self.replicas > 1
         self._runs = {
             "seed": jnp.asarray(seeds, jnp.uint32),
             "varied": {name: jnp.asarray(values) for name, values in varied.items()},
@@ -124,13 +126,13 @@ class Program:
             self._compiled["run"] = self._compile_run(feed)
         run = self._compiled["run"]
         count = np.int32(steps)
-        if self.plan.replicas == "vmap" or self.replicas == 1:
+        if self._vmapped or self.replicas == 1:
             return _report(run(state, self._runs, feed.arrays, items, count))
         reports = []
         for replica in range(self.replicas):
             state, report = run(state, self._runs, feed.arrays, items, count, np.int32(replica))
             reports.append(report)
-        return _report((state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *reports)))
+        return _report((state, _stacked(reports)))
 
     def _compile_run(self, feed: Feed) -> Callable:
         steps_per_dispatch = self.plan.steps_per_dispatch
@@ -163,10 +165,8 @@ class Program:
             # length, and where a run was interrupted can't change its bits.
             return jax.lax.fori_loop(0, steps, body, (state, nothing))
 
-        vmapped = self.plan.replicas == "vmap" and self.replicas > 1
-
         def all_replicas(state: Any, runs: Any, arrays: Any, items: Any, steps: Any) -> tuple:
-            if vmapped:
+            if self._vmapped:
                 in_axes = (0, 0, data_axis, 0, None)
                 return jax.vmap(one, in_axes)(state, runs, arrays, items, steps)
             state, runs, items = jax.tree.map(lambda x: x[0], (state, runs, items))
@@ -186,14 +186,12 @@ class Program:
             )
             return jax.tree.map(lambda x, new: x.at[replica].set(new), states, state), report
 
-        sequential = not vmapped and self.replicas > 1
+        sequential = not self._vmapped and self.replicas > 1
         function = one_of_many if sequential else all_replicas
 
         def traced(*arguments: Any) -> tuple:
-            if steps_per_dispatch > 1 or vmapped:
-                with looped():
-                    return function(*arguments)
-            return function(*arguments)
+            with vmapped() if self._vmapped else contextlib.nullcontext():
+                return function(*arguments)
 
         return self._layout.jit_step(traced)
 
@@ -210,36 +208,47 @@ class Program:
         """
         key = ("evaluate", per_replica)
         if key not in self._compiled:
-            self._compiled[key] = jax.jit(self.eval_function(per_replica))
-        return self._compiled[key](state, self._runs, batch, np.int32(step))
+            self._compiled[key] = jax.jit(
+                self._eval_function(per_replica), compiler_options=compiler_options()
+            )
+        evaluate = self._compiled[key]
+        if self._vmapped:
+            return evaluate(state, self._runs, batch, np.int32(step))
+        replicas = map(np.int32, range(self.replicas))
+        return _stacked([evaluate(state, self._runs, batch, np.int32(step), r) for r in replicas])
 
-    def eval_function(self, per_replica: bool) -> Callable:
-        """The uncompiled evaluation of all replicas: (state, runs, batch, step) -> collection."""
+    def _eval_function(self, per_replica: bool) -> Callable:
+        """Vmapped: (state, runs, batch, step) -> all collections; else with `replica`, its own."""
 
         def one(state: State, run: Any, batch: Batch, step: Any) -> Any:
             batch = self._layout.constrain_batch(batch)
             task = self._build_task(run["varied"])
             return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
 
-        def every(state: State, runs: Any, batch: Batch, step: Any) -> Any:
-            if self.replicas > 1 and self.plan.replicas == "vmap":
-                axis = 0 if per_replica else None
-                with looped():
-                    return jax.vmap(one, (0, 0, axis, None))(state, runs, batch, step)
-            results = []
-            for replica in range(self.replicas):
-                pick = lambda tree, r=replica: jax.tree.map(lambda x: x[r], tree)  # noqa: E731
-                own = pick(batch) if per_replica else batch
-                results.append(one(pick(state), pick(runs), own, step))
-            return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+        def all_replicas(state: State, runs: Any, batch: Batch, step: Any) -> Any:
+            axes = (0, 0, 0 if per_replica else None, None)
+            with vmapped():
+                return jax.vmap(one, axes)(state, runs, batch, step)
 
-        return every
+        def one_of_many(state: State, runs: Any, batch: Batch, step: Any, replica: Any) -> Any:
+            pick = lambda tree: jax.tree.map(lambda x: x[replica], tree)  # noqa: E731
+            return one(pick(state), pick(runs), pick(batch) if per_replica else batch, step)
+
+        return all_replicas if self._vmapped else one_of_many
 
     def abstract_metrics(self, state: Any, batch: Batch, per_replica: bool) -> Any:
-        """The evaluation's metric collection in shapes alone, to learn the metrics' names."""
+        """The evaluation's metrics of all replicas, in shapes alone, to learn their names."""
         return jax.eval_shape(
-            self.eval_function(per_replica), state, self._runs, batch, np.int32(0)
+            lambda *arguments: self.eval_step(*arguments, step=0, per_replica=per_replica),
+            state,
+            batch,
         )
+
+
+@jax.jit
+def _stacked(trees: list[Any]) -> Any:
+    """One tree of each replica -> one with a leading replica axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def _first_failure(metrics: dict, step: Any, before: tuple | None) -> tuple[jax.Array, dict]:

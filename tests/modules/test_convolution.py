@@ -8,7 +8,7 @@ from compiled import apply, init, pullback
 from torch_layout import load, under
 
 from aimodels.errors import UserError
-from aimodels.modules import Conv, looped
+from aimodels.modules import Conv, vmapped
 from aimodels.modules.convolution import choose_implementation
 
 # Sums of at most 80 products of order 1 in two orders: dozens of roundings of 6e-8.
@@ -102,6 +102,25 @@ def test_patches_equal_direct_forward_and_gradient(seed):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), *results)
 
 
+# Whole parts of 8, parts of 9 and of 10, one part; a stride that leaves the last inputs unseen.
+@pytest.mark.parametrize("batch", [32, 18, 20, 17, 1])
+@pytest.mark.parametrize(
+    "fields", [{}, {"strides": 2, "padding": "VALID"}, {"dilation": (1, 2), "padding": (2, 1)}]
+)
+def test_gradients_in_parts_of_the_batch_are_those_that_jax_derives(batch, fields, monkeypatch):
+    module = Conv(3, (3, 2), implementation="direct", **fields)
+    inputs = jax.random.normal(jax.random.key(0), (batch, 8, 9, 2))
+    variables = init(module, inputs)
+
+    def gradients():
+        loss = lambda v, x: jnp.square(module.apply(v, x)).mean()  # noqa: E731
+        return jax.jit(jax.grad(loss, (0, 1)))(variables, inputs)
+
+    ours = gradients()
+    monkeypatch.setattr(jax, "default_backend", lambda: "not a CPU")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), ours, gradients())
+
+
 def test_patches_equal_direct_with_a_kernel_for_each_replica():
     inputs = jax.random.normal(jax.random.key(0), (3, 2, 9, 4))
     module = Conv(5, 3, strides=2, padding=1)
@@ -141,27 +160,28 @@ def used(module, inputs):
     return "direct" if "conv_general_dilated" in jaxpr else "patches"
 
 
-def test_auto_takes_patches_in_a_loop_and_for_windows_that_need_no_convolution():
+def test_auto_takes_patches_for_replicas_and_where_no_convolution_is_needed():
     image = jnp.ones((1, 6, 6, 4))
     assert used(Conv(2, (3, 3)), image) == "direct"
-    with looped():
+    with vmapped():
         assert used(Conv(2, (3, 3)), image) == "patches"
         assert used(Conv(2, (3, 3), implementation="direct"), image) == "direct"
     assert used(Conv(2, (3, 3)), image) == "direct"
     assert used(Conv(2, (1, 1)), image) == "patches"
     assert used(Conv(4, (3, 3), groups=4), image) == "patches"
-    assert used(Conv(4, (3, 3), groups=2), image) == "direct"
+    assert used(Conv(4, (3, 3), groups=2), image) == "patches"
+    assert used(Conv(2, 3), image[0]) == "patches"
 
 
-def test_looped_ends_with_its_block_even_after_an_error():
-    with pytest.raises(RuntimeError), looped():
+def test_vmapped_ends_with_its_block_even_after_an_error():
+    with pytest.raises(RuntimeError), vmapped():
         raise RuntimeError
-    assert used(Conv(2, 3), jnp.ones((1, 6, 1))) == "direct"
+    assert used(Conv(2, (3, 3)), jnp.ones((1, 6, 6, 1))) == "direct"
 
 
 def test_patches_that_would_fill_the_memory_are_not_made(monkeypatch):
     rule = {"kernel_shape": (3, 3, 64, 64), "groups": 1}
-    with looped():
+    with vmapped():
         assert choose_implementation(places=2**18, **rule) == "patches"
         assert choose_implementation(places=2**19, **rule) == "direct"
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimodels.errors import UserError
-from aimodels.tasks import metrics
+from aimodels.tasks.classification_metrics import (
+    Accuracy,
+    classification_metrics,
+    confusion_matrix,
+    top_k_accuracy,
+)
+from aimodels.tasks.metrics import Loss, compute_all, compute_arrays
+from aimodels.tasks.regression_metrics import regression_errors, regression_metrics
 
 # float32 against float64 on values of order 1: a few units in the last place (1.2e-7).
 CLOSE = {"rtol": 3e-6, "atol": 1e-6}
@@ -70,9 +77,9 @@ def test_classification_is_scikit_learns(seed, size, classes_seen):
     targets = rng.integers(0, classes_seen, size).astype(np.int32)
     scores[np.arange(size), targets] += 1
     loss = rng.normal(size=size).astype(np.float32)
-    collection = metrics.classification(V, top_k=(K,))
+    collection = classification_metrics(V, top_k=(K,))
     total = gathered(collection, rng, size, outputs=scores, targets=targets, loss=loss)
-    got, arrays = metrics.compute_all(total), metrics.compute_arrays(total)
+    got, arrays = compute_all(total), compute_arrays(total)
 
     p, predicted = softmax(scores), scores.argmax(-1)
     sk = sklearn.metrics
@@ -110,8 +117,8 @@ def test_regression_is_scikit_learns(seed, size, offset):
     targets = (offset + rng.normal(size=(size, D)) * [1, 2, 3]).astype(np.float32)
     outputs = (targets + rng.normal(size=(size, D))).astype(np.float32)
     loss = np.ones(size, np.float32)
-    total = gathered(metrics.regression(D), rng, size, outputs=outputs, targets=targets, loss=loss)
-    got = metrics.compute_all(total)
+    total = gathered(regression_metrics(D), rng, size, outputs=outputs, targets=targets, loss=loss)
+    got = compute_all(total)
     outputs, targets = outputs.astype(np.float64), targets.astype(np.float64)
     mse = sklearn.metrics.mean_squared_error(targets, outputs)
     expected = {
@@ -132,7 +139,7 @@ def test_r2_far_from_zero():
     rng = np.random.default_rng(0)
     targets = (1e4 + rng.normal(size=4000)).astype(np.float32)
     outputs = (targets + 0.5 * rng.normal(size=4000)).astype(np.float32)
-    kind = metrics.regression_errors()
+    kind = regression_errors()
     parts = (jnp.asarray(outputs).reshape(100, 40), jnp.asarray(targets).reshape(100, 40))
     total = jax.jit(
         lambda: jax.lax.scan(
@@ -149,16 +156,16 @@ def test_r2_far_from_zero():
 
 
 def test_r2_of_a_constant_target_is_scikit_learns():
-    kind = metrics.regression_errors()
+    kind = regression_errors()
     for outputs in ([2.0, 2.0], [2.0, 3.0]):
         got = kind.from_model_output(outputs=jnp.array(outputs), targets=jnp.array([2.0, 2.0]))
         assert got.compute()["r2"] == sklearn.metrics.r2_score([2.0, 2.0], outputs)
 
 
 def test_a_mean_over_many_merges_keeps_its_digits():
-    batch = metrics.Loss.from_model_output(loss=jnp.full(1, 0.1))
+    batch = Loss.from_model_output(loss=jnp.full(1, 0.1))
     number = 200_000
-    total = jax.lax.fori_loop(0, number, lambda _, t: t.merge(batch), metrics.Loss.empty())
+    total = jax.lax.fori_loop(0, number, lambda _, t: t.merge(batch), Loss.empty())
     plain = jax.lax.fori_loop(0, number, lambda _, t: t + jnp.float32(0.1), jnp.zeros(()))
     # 200,000 plain float32 additions are wrong in the fourth digit; this is float32's last one.
     assert abs(plain / number - 0.1) > 1e-5
@@ -173,19 +180,19 @@ def test_tokens_count_by_mask_and_lengths():
     mask = np.array([True, True, True, True, True, False])
     valid = (np.arange(4) < lengths[:, None]) & mask[:, None]
     hidden = np.where(valid, targets, -1)
-    got = metrics.classification(V).single_from_model_output(
+    got = classification_metrics(V).single_from_model_output(
         outputs=jnp.asarray(np.where(valid[..., None], outputs, np.nan)),
         targets=jnp.asarray(hidden),
         lengths=jnp.asarray(lengths),
         mask=jnp.asarray(mask),
         loss=jnp.ones(6),
     )
-    flat = metrics.classification(V).single_from_model_output(
+    flat = classification_metrics(V).single_from_model_output(
         outputs=jnp.asarray(outputs[valid]), targets=jnp.asarray(targets[valid]), loss=jnp.ones(5)
     )
     assert got.loss.count == mask.sum()
-    for name, value in metrics.compute_all(flat).items():
-        np.testing.assert_allclose(metrics.compute_all(got)[name], value, err_msg=name, **CLOSE)
+    for name, value in compute_all(flat).items():
+        np.testing.assert_allclose(compute_all(got)[name], value, err_msg=name, **CLOSE)
 
 
 @pytest.mark.parametrize("shape", [(40,), (40, 1)])
@@ -193,8 +200,8 @@ def test_one_logit_is_two_classes(shape):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=40).astype(np.float32)
     targets = rng.integers(0, 2, 40).astype(np.int32)
-    got = metrics.compute_all(
-        metrics.classification(2).single_from_model_output(
+    got = compute_all(
+        classification_metrics(2).single_from_model_output(
             outputs=jnp.asarray(logits.reshape(shape)),
             targets=jnp.asarray(targets),
             loss=jnp.ones(40),
@@ -212,11 +219,11 @@ def test_replicas_under_vmap_are_those_one_by_one(kind):
     rng = np.random.default_rng(0)
     size, replicas = 20, 3
     if kind == "classification":
-        collection = metrics.classification(V, top_k=(K,))
+        collection = classification_metrics(V, top_k=(K,))
         targets = rng.integers(0, V, (replicas, size)).astype(np.int32)
         outputs = rng.normal(size=(replicas, size, V)).astype(np.float32)
     else:
-        collection = metrics.regression(D)
+        collection = regression_metrics(D)
         targets = rng.normal(size=(replicas, size, D)).astype(np.float32)
         outputs = rng.normal(size=(replicas, size, D)).astype(np.float32)
     mask = jnp.asarray(rng.random((replicas, size)) < 0.8)
@@ -237,8 +244,8 @@ def test_replicas_under_vmap_are_those_one_by_one(kind):
     together = jax.jit(jax.vmap(run))(outputs, targets, mask)
     seen = set()
     for index in range(replicas):
-        one = metrics.compute_all(run(outputs[index], targets[index], mask[index]))
-        of_all = metrics.compute_all(jax.tree.map(lambda x, i=index: x[i], together))
+        one = compute_all(run(outputs[index], targets[index], mask[index]))
+        of_all = compute_all(jax.tree.map(lambda x, i=index: x[i], together))
         assert one.keys() == of_all.keys()
         for name, value in one.items():
             np.testing.assert_allclose(of_all[name], value, err_msg=name, **CLOSE)
@@ -247,7 +254,7 @@ def test_replicas_under_vmap_are_those_one_by_one(kind):
 
 
 def test_reduce_over_a_gathered_axis_is_merge():
-    kind = metrics.confusion_matrix(V)
+    kind = confusion_matrix(V)
     parts = [
         kind.from_model_output(outputs=jnp.eye(V), targets=jnp.full(V, index, jnp.int32))
         for index in range(3)
@@ -260,37 +267,35 @@ def test_reduce_over_a_gathered_axis_is_merge():
 
 def test_ties_are_not_all_hits():
     flat = {"outputs": jnp.zeros((4, V)), "targets": jnp.array([0, 1, 2, 3])}
-    assert metrics.Accuracy.from_model_output(**flat).compute() == 0.25
-    assert metrics.top_k_accuracy(2).from_model_output(**flat).compute() == 0.5
+    assert Accuracy.from_model_output(**flat).compute() == 0.25
+    assert top_k_accuracy(2).from_model_output(**flat).compute() == 0.5
 
 
 def test_nothing_counted_is_nan():
-    for collection in (metrics.classification(V), metrics.regression(D)):
-        values = metrics.compute_all(collection.empty())
+    for collection in (classification_metrics(V), regression_metrics(D)):
+        values = compute_all(collection.empty())
         assert all(np.isnan(value) for value in values.values()), values
 
 
 def test_a_vocabulary_needs_no_confusion_matrix():
-    collection = metrics.classification(V, confusion=False, probabilities=False)
-    assert metrics.compute_all(collection.empty()).keys() == {"loss", "accuracy"}
-    assert not metrics.compute_arrays(collection.empty())
+    collection = classification_metrics(V, confusion=False, probabilities=False)
+    assert compute_all(collection.empty()).keys() == {"loss", "accuracy"}
+    assert not compute_arrays(collection.empty())
 
 
 def test_the_same_arguments_give_the_same_class():
     # Otherwise each call would be a new pytree type, and every jitted step would compile again.
-    assert metrics.classification(V, top_k=(2,)) is metrics.classification(V, top_k=(2,))
-    assert metrics.top_k_accuracy(2) is metrics.top_k_accuracy(2)
+    assert classification_metrics(V, top_k=(2,)) is classification_metrics(V, top_k=(2,))
+    assert top_k_accuracy(2) is top_k_accuracy(2)
 
 
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(UserError, match=r"\(4, 5\)"):
-        metrics.Accuracy.from_model_output(outputs=jnp.ones((4, V)), targets=jnp.zeros(3, int))
+        Accuracy.from_model_output(outputs=jnp.ones((4, V)), targets=jnp.zeros(3, int))
     targets = jnp.zeros(4, int)
     with pytest.raises(UserError, match="7 classes"):
-        metrics.confusion_matrix(7).from_model_output(outputs=jnp.ones((4, V)), targets=targets)
+        confusion_matrix(7).from_model_output(outputs=jnp.ones((4, V)), targets=targets)
     with pytest.raises(UserError, match="top-9"):
-        metrics.top_k_accuracy(9).from_model_output(outputs=jnp.ones((4, V)), targets=targets)
+        top_k_accuracy(9).from_model_output(outputs=jnp.ones((4, V)), targets=targets)
     with pytest.raises(UserError, match=r"\(4, 2\)"):
-        metrics.regression_errors(1).from_model_output(
-            outputs=jnp.ones((4, 2)), targets=jnp.ones((4, 2))
-        )
+        regression_errors(1).from_model_output(outputs=jnp.ones((4, 2)), targets=jnp.ones((4, 2)))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,11 +19,8 @@ from aimodels.errors import UserError
 from aimodels.training.run import load, train
 from aimodels.training.writers import read_metrics
 
-EXPERIMENTS = (
-    "experiments/vision/mnist1d.py",
-    "experiments/vision/fashion_mnist.py",
-    "experiments/tabular/uci_regression.py",
-)
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted(ROOT.glob("experiments/**/*.py"))
 
 
 def start(config, workdir, **more):
@@ -62,9 +60,9 @@ def assert_same_end(left, right):
 
 def of_experiments():
     return [
-        pytest.param(file, variant, id=f"{file.split('/')[-1][:-3]}-{variant}")
+        pytest.param(str(file), variant, id=f"{file.stem}-{variant}")
         for file in EXPERIMENTS
-        for variant in load_experiment(file).variants
+        for variant in load_experiment(str(file)).variants
     ]
 
 

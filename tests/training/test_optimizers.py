@@ -8,7 +8,7 @@ import pytest
 
 from aimodels.config.resolve import named_section
 from aimodels.errors import UserError
-from aimodels.tasks.updates import ema_update, norms
+from aimodels.tasks.updates import ema_update, norm, norms
 from aimodels.training.optimizers import (
     OPTIMIZERS,
     learning_rate_of,
@@ -526,3 +526,17 @@ def test_norms():
     expected = {"gradient_norm": 5.0, "parameter_norm": 10.0, "update_norm": 5.0}
     assert {name: float(value) for name, value in got.items()} == expected
     assert all(value.dtype == jnp.float32 for value in got.values())
+
+
+def test_norm_is_that_of_all_numbers_of_small_and_large_leaves():
+    generator = np.random.default_rng(0)
+    shapes = {"large": (300, 400), "matrix": (20, 30), "vector": (7,), "scalar": ()}
+    tree = {name: generator.standard_normal(shape) for name, shape in shapes.items()}
+    expected = np.sqrt(sum(np.square(leaf).sum() for leaf in tree.values()))
+    # Sums of 120,000 squares in float32, pairwise: a few roundings of 6e-8.
+    low = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)
+    np.testing.assert_allclose(jax.jit(norm)(low), expected, rtol=1e-5)
+    only_large = {"large": low["large"]}
+    np.testing.assert_allclose(norm(only_large), np.linalg.norm(tree["large"]), rtol=1e-5)
+    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), low)
+    assert norm(half).dtype == jnp.float32
