@@ -60,8 +60,7 @@ class Evaluator:
         names = []
         for split, sources in self._sources.items():
             batch = next(self._batches(split))
-            collection = program.abstract_metrics(state, batch, len(sources) > 1)
-            one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), collection)
+            one = program.abstract_metrics(state, batch, len(sources) > 1)
             flat: dict[str, Any] = {}
             for field, result in jax.eval_shape(lambda c: c.compute(), one).items():
                 flat |= result if isinstance(result, dict) else {field: result}

@@ -118,22 +118,15 @@ class Layout:
         sharding = NamedSharding(self.mesh, P("data"))
         return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, sharding), batch)
 
-    def jit_step(self, function: Callable) -> Callable:
-        """Compiles (state, ...) -> (state, report); the state is donated and keeps its layout."""
-        if self.mesh is None:
-            return jax.jit(function, donate_argnums=0, compiler_options=compiler_options())
-        compiled: list[Callable] = []
+    def jit_step(self, function: Callable, state: Any) -> Any:
+        """`jax.jit` of (state, ...) -> (state, report); the state is donated and keeps its layout.
 
-        def call(state: Any, *arguments: Any) -> Any:
-            if not compiled:
-                out = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
-                jitted = jax.jit(
-                    function,
-                    donate_argnums=0,
-                    out_shardings=out,
-                    compiler_options=compiler_options(),
-                )
-                compiled.append(jitted)
-            return compiled[0](state, *arguments)
-
-        return call
+        Args:
+          function: the step.
+          state: abstract, with shardings.
+        """
+        more = {}
+        if self.mesh is not None:
+            more["out_shardings"] = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
+        options = compiler_options()
+        return jax.jit(function, donate_argnums=0, compiler_options=options, **more)

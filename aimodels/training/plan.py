@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from aimodels.config import Config, plain
 from aimodels.data.feed import Feed
 from aimodels.files import write_atomically
+from aimodels.tasks.base import State
 from aimodels.training.step import Plan, Program
 
 # Steps of a dispatch, which loops over them on the device: so many that they take about a second on
@@ -33,6 +33,7 @@ def choose_plan(
     config: Config,
     make_program: Callable[[Plan], Program],
     make_feed: Callable[[], Feed],
+    target: State,
     flops: Callable[[], float],
 ) -> Plan:
     """The plan of a run.
@@ -44,6 +45,7 @@ def choose_plan(
       config: the resolved config; what it fixes is not measured.
       make_program: compiles a candidate.
       make_feed: a fresh feed of real batches.
+      target: the abstract state.
       flops: estimates the cost of one step of one replica.
     """
     replicas = len(config.replicas.seeds)
@@ -61,7 +63,7 @@ def choose_plan(
     reason = f"a step is {cost / 1e6:.3g} MFLOP"
     if mode == "auto" and SMALL < cost < LARGE:
         rates = {
-            mode: _steps_per_second(make_program(Plan(loop, mode)), make_feed())
+            mode: _steps_per_second(make_program(Plan(loop, mode)), make_feed(), target)
             for mode in ("vmap", "sequential")
         }
         mode = max(rates, key=lambda mode: rates[mode])
@@ -74,9 +76,9 @@ def choose_plan(
     return plan
 
 
-def _steps_per_second(program: Program, feed: Feed) -> float:
+def _steps_per_second(program: Program, feed: Feed, target: State) -> float:
     """Steps of all replicas a second, after the compilation."""
-    state = program.init(first_batch(feed), feed.per_replica)
+    state = program.init(feed, target)
     capacity = program.plan.steps_per_dispatch
     state, report = program.run(state, feed, 0, min(capacity, 2))
     jax.block_until_ready(report.metrics)
@@ -86,14 +88,6 @@ def _steps_per_second(program: Program, feed: Feed) -> float:
         jax.block_until_ready(report.metrics)
         done += capacity
     return done / (time.perf_counter() - begin)
-
-
-def first_batch(feed: Feed) -> Any:
-    """The batch of step 0, leaves [B, ...], or [R, B, ...] if the feed is one a replica."""
-    item = jax.tree.map(lambda x: x[:, 0], feed.chunk(0, 0, 1))
-    if feed.per_replica:
-        return jax.vmap(feed.gather)(feed.arrays, item)
-    return feed.gather(feed.arrays, jax.tree.map(lambda x: x[0], item))
 
 
 def _fingerprint(config: Config) -> str:

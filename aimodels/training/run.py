@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from aimodels.training.evaluation import Evaluator
 from aimodels.training.figures import curves_png
 from aimodels.training.loop import Outcome, train_loop
 from aimodels.training.parallel import Layout
-from aimodels.training.plan import cache_folder, choose_plan, first_batch
+from aimodels.training.plan import cache_folder, choose_plan
 from aimodels.training.progress import Progress
 from aimodels.training.step import Plan, Program
 from aimodels.training.workdir import opened, read_results, write_json
@@ -170,27 +171,34 @@ def _train(
 ) -> Outcome:
     config = assembly.config
     feed = feeds()
-    plan = _plan_of(assembly, workdir, feeds)
-    if plan.reason:
-        progress.message(
-            f"{plan.steps_per_dispatch} steps a dispatch"
-            + (f", replicas {plan.replicas}" if len(config.replicas.seeds) > 1 else "")
-            + f" ({plan.reason})"
-        )
+    checkpoints = Checkpoints(workdir, config)
+    unplanned = assembly.program(Plan(1, "sequential"))
+    target = unplanned.abstract_state(abstract_batch(config))
+
+    def first_state() -> State:
+        restored = checkpoints.restore_latest(target, progress.message)
+        return unplanned.init(feed, target) if restored is None else restored
+
+    # Compilations take most of the time to the first step, so two of them run at once.
+    with ThreadPoolExecutor(1) as beside:
+        waiting = beside.submit(first_state)
+        plan = _plan_of(assembly, workdir, feeds, target)
+        if plan.reason:
+            progress.message(
+                f"{plan.steps_per_dispatch} steps a dispatch"
+                + (f", replicas {plan.replicas}" if len(config.replicas.seeds) > 1 else "")
+                + f" ({plan.reason})"
+            )
+        program = assembly.program(plan)
+        _check_best(config, evaluator, program, target)
+        program.compile(feed, target)
+        state = waiting.result()
     idle = jax.device_count() - config.parallel.data * config.parallel.model
     if idle > 0:
         progress.message(
             f"{idle} of {jax.device_count()} devices are idle; "
             f"--config.parallel.data={jax.device_count()} would use them"
         )
-    program = assembly.program(plan)
-    batch = first_batch(feed)
-    target = program.abstract_state(batch, feed.per_replica)
-    _check_best(config, evaluator, program, target)
-    checkpoints = Checkpoints(workdir, config)
-    state = checkpoints.restore_latest(target, progress.message)
-    if state is None:
-        state = program.init(batch, feed.per_replica)
     step = int(state.step[0])
     if step:
         progress.message(f"goes on from step {step:,} of {config.training.steps:,}")
@@ -203,14 +211,14 @@ def _train(
         writer.close()
 
 
-def _plan_of(assembly: Assembly, workdir: Path, feeds: Callable[[], Feed]) -> Plan:
+def _plan_of(assembly: Assembly, workdir: Path, feeds: Callable[[], Feed], target: State) -> Plan:
     """The plan that the folder's run began with, else the one to begin with."""
     file = workdir / "plan.json"
     try:
         return Plan(**json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         pass
-    plan = choose_plan(assembly.config, assembly.program, feeds, assembly.step_flops)
+    plan = choose_plan(assembly.config, assembly.program, feeds, target, assembly.step_flops)
     write_json(file, dataclasses.asdict(plan))
     return plan
 

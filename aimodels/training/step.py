@@ -98,24 +98,33 @@ class Program:
         # A replica is initialised by itself: its weights do not depend on how many there are.
         return jax.vmap(one, in_axes=(0, batch_axis))(runs, batch)
 
-    def abstract_state(self, batch: Batch, per_replica: bool = False) -> State:
-        """Shapes, dtypes and shardings of the state, without computing anything."""
-        axis = 0 if per_replica else None
+    def abstract_state(self, batch: Batch) -> State:
+        """Shapes, dtypes and shardings of the state, from an abstract batch of one replica."""
         shapes = jax.eval_shape(
-            lambda runs, batch: self._init(runs, batch, axis), self._runs, batch
+            lambda runs, batch: self._init(runs, batch, None), self._runs, batch
         )
         return self._layout.place_abstract(shapes)
 
-    def init(self, batch: Batch, per_replica: bool = False) -> State:
-        """The state before the first step, from a batch of the shapes to come."""
-        shardings = self._layout.shardings(self.abstract_state(batch, per_replica))
-        axis = 0 if per_replica else None
-        init = jax.jit(
-            lambda runs, batch: self._init(runs, batch, axis),
-            out_shardings=shardings,
+    def init(self, feed: Feed, target: State) -> State:
+        """The state before the first step, initialised with the feed's first batch.
+
+        Args:
+          feed: gives the batch.
+          target: what `abstract_state` said of it.
+        """
+        items = jax.tree.map(lambda x: x[:, 0], feed.chunk(0, 0, 1))
+
+        def init(runs: Any, arrays: Any, items: Any) -> State:
+            if feed.per_replica:
+                return self._init(runs, jax.vmap(feed.gather)(arrays, items), 0)
+            return self._init(runs, feed.gather(arrays, jax.tree.map(lambda x: x[0], items)), None)
+
+        compiled = jax.jit(
+            init,
+            out_shardings=self._layout.shardings(target),
             compiler_options=_ONCE if jax.default_backend() == "cpu" else None,
         )
-        return init(self._runs, batch)
+        return compiled(self._runs, feed.arrays, items)
 
     # --- steps -----------------------------------------------------------------------------------
 
@@ -123,7 +132,7 @@ class Program:
         """`steps` steps from `start` on, at most `plan.steps_per_dispatch`; `state` is donated."""
         items = feed.chunk(start, steps, self.plan.steps_per_dispatch)
         if "run" not in self._compiled:
-            self._compiled["run"] = self._compile_run(feed)
+            self.compile(feed, jax.tree.map(_abstract, state))
         run = self._compiled["run"]
         count = np.int32(steps)
         if self._vmapped or self.replicas == 1:
@@ -134,7 +143,22 @@ class Program:
             reports.append(report)
         return _report((state, _stacked(reports)))
 
-    def _compile_run(self, feed: Feed) -> Callable:
+    def compile(self, feed: Feed, state: State) -> None:
+        """Compiles `run` for a feed and an abstract state, while no state is there yet."""
+        items = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(
+                (x.shape[0], self.plan.steps_per_dispatch, *x.shape[2:]), x.dtype
+            ),
+            feed.chunk(0, 0, 1),
+        )
+        arguments = [state, self._runs, feed.arrays, items, np.int32(0)]
+        if self.replicas > 1 and not self._vmapped:
+            arguments.append(np.int32(0))
+        jitted = self._layout.jit_step(self._run_function(feed), state)
+        self._compiled["run"] = jitted.lower(*arguments).compile()
+
+    def _run_function(self, feed: Feed) -> Callable:
+        """(states, runs, arrays, items, steps[, replica]) -> (states, report)."""
         steps_per_dispatch = self.plan.steps_per_dispatch
         data_axis = 0 if feed.per_replica else None
 
@@ -193,7 +217,7 @@ class Program:
             with vmapped() if self._vmapped else contextlib.nullcontext():
                 return function(*arguments)
 
-        return self._layout.jit_step(traced)
+        return traced
 
     # --- evaluation ------------------------------------------------------------------------------
 
@@ -237,12 +261,17 @@ class Program:
         return all_replicas if self._vmapped else one_of_many
 
     def abstract_metrics(self, state: Any, batch: Batch, per_replica: bool) -> Any:
-        """The evaluation's metrics of all replicas, in shapes alone, to learn their names."""
-        return jax.eval_shape(
-            lambda *arguments: self.eval_step(*arguments, step=0, per_replica=per_replica),
-            state,
-            batch,
-        )
+        """The evaluation's metrics of one replica, in shapes alone, to learn their names."""
+        function = self._eval_function(per_replica)
+        arguments = (state, self._runs, batch, np.int32(0))
+        if not self._vmapped:
+            return jax.eval_shape(function, *arguments, np.int32(0))
+        first = lambda *arguments: jax.tree.map(lambda x: x[0], function(*arguments))  # noqa: E731
+        return jax.eval_shape(first, *arguments)
+
+
+def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
 
 @jax.jit
