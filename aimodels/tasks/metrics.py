@@ -63,18 +63,20 @@ class Loss(Mean):
 
 def compute_all(collection: clu.metrics.Collection) -> dict[str, float]:
     """The collection's scalars by name, e.g. {"loss": 0.3, "accuracy": 0.9, "f1/macro": 0.88}."""
-    return {name: float(value) for name, value in _flat(collection).items() if value.ndim == 0}
+    results = by_name(collection.compute())
+    return {name: float(value) for name, value in results.items() if value.ndim == 0}
 
 
 def compute_arrays(collection: clu.metrics.Collection) -> dict[str, np.ndarray]:
     """What of the collection is no scalar: "confusion" [V, V], "f1/class" [V], ..."""
-    return {name: value for name, value in _flat(collection).items() if value.ndim > 0}
+    results = by_name(collection.compute())
+    return {name: value for name, value in results.items() if value.ndim > 0}
 
 
-def _flat(collection: clu.metrics.Collection) -> dict[str, np.ndarray]:
-    """Results by name: those of one number by the field's, those of several by their own."""
+def by_name(computed: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What `compute` gave: metrics of one number by their field, those of several by their own."""
     flat: dict[str, np.ndarray] = {}
-    for field, result in jax.device_get(collection.compute()).items():
+    for field, result in jax.device_get(computed).items():
         named = result if isinstance(result, dict) else {field: result}
         if twice := flat.keys() & named.keys():
             raise ValueError(f"two metrics of the collection are called {sorted(twice)}")

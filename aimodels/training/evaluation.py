@@ -1,15 +1,18 @@
 """Evaluates whole splits: every example exactly once, whatever the batch size and device count."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from aimodels.config import Config
 from aimodels.data.feed import Batch, device_budget, size_in_bytes, stack
 from aimodels.data.padding import evaluation_batches
 from aimodels.tasks.base import State
+from aimodels.tasks.metrics import by_name
 from aimodels.training.build import load_split
 from aimodels.training.parallel import Layout
 from aimodels.training.step import Program
@@ -33,6 +36,26 @@ class Evaluator:
             {split: load_split(config, split) for split in splits or ()} if config.data else {}
         )
         self._resident: dict[str, list[Batch]] = {}
+        self._preparing: Future | None = None
+
+    def prepare(self, program: Program, state: State) -> None:
+        """Compiles in a thread what evaluations need, so that the first one finds it done.
+
+        Args:
+          program: that will be evaluated.
+          state: abstract.
+        """
+
+        def compile_all() -> None:
+            for split, sources in self._sources.items():
+                batch = next(self._batches(split))
+                metrics = program.compile_eval(state, batch, len(sources) > 1)
+                nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+                _compute(_merge(nothing, nothing))
+
+        worker = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
+        self._preparing = worker.submit(compile_all)
+        worker.shutdown(wait=False)
 
     def __call__(
         self, program: Program, state: State, step: int
@@ -42,17 +65,13 @@ class Evaluator:
         Returns:
           Scalars and arrays: split -> name -> [R] and [R, ...].
         """
+        if self._preparing is not None:
+            self._preparing.result()
         scalars, arrays = {}, {}
         for split in self._sources:
-            collection = self._collect(program, state, step, split)
-            per_replica = [
-                jax.tree.map(lambda leaf, r=replica: leaf[r], collection)
-                for replica in range(program.replicas)
-            ]
-            from aimodels.tasks.metrics import compute_all, compute_arrays
-
-            scalars[split] = _stacked([compute_all(one) for one in per_replica])
-            arrays[split] = _stacked([compute_arrays(one) for one in per_replica])
+            results = by_name(_compute(self._collect(program, state, step, split)))
+            scalars[split] = {name: each for name, each in results.items() if each.ndim == 1}
+            arrays[split] = {name: each for name, each in results.items() if each.ndim > 1}
         return scalars, arrays
 
     def metric_names(self, program: Program, state: Any) -> list[str]:
@@ -73,7 +92,7 @@ class Evaluator:
         for batch in self._batches(split):
             collection = program.eval_step(state, batch, step, per_replica)
             total = collection if total is None else _merge(total, collection)
-        return jax.device_get(total)
+        return total
 
     def _batches(self, split: str) -> Any:
         """Device batches; kept for the next evaluation if the split is small."""
@@ -96,7 +115,4 @@ class Evaluator:
 
 
 _merge = jax.jit(jax.vmap(lambda left, right: left.merge(right)))
-
-
-def _stacked(results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([np.asarray(r[name]) for r in results]) for name in results[0]}
+_compute = jax.jit(jax.vmap(lambda collection: collection.compute()))

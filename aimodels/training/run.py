@@ -1,5 +1,7 @@
 """Trains, evaluates and loads a config: what the commands call, and what a program may call."""
 
+import contextlib
+import ctypes
 import dataclasses
 import io
 import json
@@ -202,6 +204,8 @@ def _train(
     step = int(state.step[0])
     if step:
         progress.message(f"goes on from step {step:,} of {config.training.steps:,}")
+    _give_back_memory()
+    evaluator.prepare(program, target)
     progress.begin(step)
     writer = MetricsWriter(workdir, config.replicas.seeds, step)
     try:
@@ -221,6 +225,12 @@ def _plan_of(assembly: Assembly, workdir: Path, feeds: Callable[[], Feed], targe
     plan = choose_plan(assembly.config, assembly.program, feeds, target, assembly.step_flops)
     write_json(file, dataclasses.asdict(plan))
     return plan
+
+
+def _give_back_memory() -> None:
+    """Compilation leaves some 150 MB of free heap, which glibc returns only when told to."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _check_best(config: Config, evaluator: Evaluator, program: Program, state: State) -> None:

@@ -159,7 +159,6 @@ class Program:
 
     def _run_function(self, feed: Feed) -> Callable:
         """(states, runs, arrays, items, steps[, replica]) -> (states, report)."""
-        steps_per_dispatch = self.plan.steps_per_dispatch
         data_axis = 0 if feed.per_replica else None
 
         def one(state: State, run: Any, arrays: Any, items: Any, steps: Any) -> tuple:
@@ -171,23 +170,29 @@ class Program:
                 batch = self._layout.constrain_batch(batch)
                 return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
 
-            if steps_per_dispatch == 1:
-                at = state.step
-                state, metrics = step(0, state)
-                return state, (metrics, *_first_failure(metrics, at, None))
+            shapes = jax.eval_shape(step, 0, state)[1]
+            names = sorted(shapes)
+            dtype = jnp.result_type(*(shapes[name].dtype for name in names))
 
             def body(index: Any, carry: tuple) -> tuple:
                 state, (_, failed_step, failed) = carry
-                at = state.step
+                at = state.step + 1
                 state, metrics = step(index, state)
-                return state, (metrics, *_first_failure(metrics, at, (failed_step, failed)))
+                # Side by side, so that looking for numbers that aren't finite is one operation.
+                values = jnp.stack([metrics[name].astype(dtype) for name in names])
+                bad = ~jnp.isfinite(values)
+                first = bad.any() & (failed_step < 0)
+                failed_step = jnp.where(first, at, failed_step)
+                return state, (values, failed_step, jnp.where(first, bad, failed))
 
-            shapes = jax.eval_shape(step, 0, state)[1]
-            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            nothing = (zeros, jnp.int32(-1), {name: jnp.bool(False) for name in zeros})
+            nothing = (jnp.zeros(len(names), dtype), jnp.int32(-1), jnp.zeros(len(names), bool))
             # The trip count is an argument, so every chunk runs the same program whatever its
             # length, and where a run was interrupted can't change its bits.
-            return jax.lax.fori_loop(0, steps, body, (state, nothing))
+            state, (values, failed_step, failed) = jax.lax.fori_loop(
+                0, steps, body, (state, nothing)
+            )
+            by_name = lambda vector: dict(zip(names, vector, strict=True))  # noqa: E731
+            return state, (by_name(values), failed_step, by_name(failed))
 
         def all_replicas(state: Any, runs: Any, arrays: Any, items: Any, steps: Any) -> tuple:
             if self._vmapped:
@@ -230,16 +235,27 @@ class Program:
           step: decides the key.
           per_replica: whether each replica has a batch of its own.
         """
-        key = ("evaluate", per_replica)
+        key = _eval_key(batch, per_replica)
         if key not in self._compiled:
-            self._compiled[key] = jax.jit(
-                self._eval_function(per_replica), compiler_options=compiler_options()
-            )
+            self.compile_eval(jax.tree.map(_abstract, state), batch, per_replica)
         evaluate = self._compiled[key]
         if self._vmapped:
             return evaluate(state, self._runs, batch, np.int32(step))
         replicas = map(np.int32, range(self.replicas))
         return _stacked([evaluate(state, self._runs, batch, np.int32(step), r) for r in replicas])
+
+    def compile_eval(self, state: State, batch: Batch, per_replica: bool) -> Any:
+        """Compiles `eval_step` for an abstract state and a batch; returns abstract metrics [R]."""
+        arguments = [state, self._runs, batch, np.int32(0)]
+        if not self._vmapped:
+            arguments.append(np.int32(0))
+        function = self._eval_function(per_replica)
+        lowered = jax.jit(function, compiler_options=compiler_options()).lower(*arguments)
+        self._compiled[_eval_key(batch, per_replica)] = lowered.compile()
+        if self._vmapped:
+            return lowered.out_info
+        add = lambda x: jax.ShapeDtypeStruct((self.replicas, *x.shape), x.dtype)  # noqa: E731
+        return jax.tree.map(add, lowered.out_info)
 
     def _eval_function(self, per_replica: bool) -> Callable:
         """Vmapped: (state, runs, batch, step) -> all collections; else with `replica`, its own."""
@@ -270,6 +286,10 @@ class Program:
         return jax.eval_shape(first, *arguments)
 
 
+def _eval_key(batch: Batch, per_replica: bool) -> tuple:
+    return ("evaluate", per_replica, batch["mask"].shape)
+
+
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
 
@@ -278,19 +298,6 @@ def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
 def _stacked(trees: list[Any]) -> Any:
     """One tree of each replica -> one with a leading replica axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def _first_failure(metrics: dict, step: Any, before: tuple | None) -> tuple[jax.Array, dict]:
-    """The first step with a metric that isn't finite, and which ones weren't."""
-    bad = {name: ~jnp.all(jnp.isfinite(value)) for name, value in metrics.items()}
-    now = jnp.any(jnp.stack(list(bad.values())))
-    failed_step = jnp.where(now, step + 1, -1)
-    if before is None:
-        return failed_step, bad
-    earlier = before[0] >= 0
-    return jnp.where(earlier, before[0], failed_step), {
-        name: jnp.where(earlier, before[1][name], bad[name]) for name in bad
-    }
 
 
 def _report(result: tuple) -> tuple[State, StepReport]:
