@@ -31,15 +31,16 @@ def direct_convolution(
 ) -> jax.Array:
     """XLA's own convolution: inputs [B, *S, C], kernel [*k, C/groups, F] -> [B, *S', F].
 
-    On the CPU, and without groups, it has its own reverse-mode rule: the gradients that JAX derives
-    are convolutions with exchanged axes, which XLA computes on a slow path (and inside a compiled
-    loop on one that is a hundred times slower). As two plain convolutions, that of the kernel in
-    parts of the batch, forward and gradients took, in ms on 2 cores with jax 0.10.2:
+    On the CPU, and without groups, it has its own reverse-mode rule. The gradients that JAX derives
+    are convolutions with exchanged axes, which XLA computes well only outside of compiled loops.
+    These are plain convolutions, that of the kernel in parts of the batch. Forward and gradients in
+    ms, on 2 cores with jax 0.10.2 and `training.parallel.compiler_options`:
 
-        layer, inputs [B, S, S, C]              derived by JAX    so
-        5x5, 32-64 channels [128, 14, 14]             147         84
-        3x3, 16-16          [128, 32, 32]              53         30
-        3x3, 32-64          [64, 28, 28]              117         65
+                                            alone            in a fori_loop
+        layer, inputs [B, S, S, C]       derived   so        derived   so
+        5x5, 32-64 [128, 14, 14]            60     62        > 4,500   55
+        3x3, 16-16 [128, 32, 32]            35     25          1,913   39
+        3x3, 32-64 [64, 28, 28]             51     49
 
     Like every `jax.custom_vjp` it has no forward mode there: see `aimodels.modules.matmul`.
     """
