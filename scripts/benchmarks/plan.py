@@ -1,7 +1,7 @@
 """What the choice of a plan rests on: steps/s of every candidate, over models of all sizes.
 
 aimodels/training/plan.py loops on the device; it batches replicas below SMALL floating-point
-operations a step, as XLA counts them, runs one after the other above LARGE, and measures in between.
+operations a step, as XLA counts them, runs one after the other above LARGE, and measures between.
 Every candidate of a model takes its turn in each repeat. A figure is the candidate's steps/s over
 that of the model's fastest, for one replica and for five.
 """
