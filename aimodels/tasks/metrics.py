@@ -15,7 +15,6 @@ import clu.metrics
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from aimodels.tasks.losses import valid_positions
 
@@ -61,26 +60,14 @@ class Loss(Mean):
         return cls.of(loss, valid_positions(loss.shape, mask=mask))
 
 
-def compute_all(collection: clu.metrics.Collection) -> dict[str, float]:
-    """The collection's scalars by name, e.g. {"loss": 0.3, "accuracy": 0.9, "f1/macro": 0.88}."""
-    results = by_name(collection.compute())
-    return {name: float(value) for name, value in results.items() if value.ndim == 0}
-
-
-def compute_arrays(collection: clu.metrics.Collection) -> dict[str, np.ndarray]:
-    """What of the collection is no scalar: "confusion" [V, V], "f1/class" [V], ..."""
-    results = by_name(collection.compute())
-    return {name: value for name, value in results.items() if value.ndim > 0}
-
-
-def by_name(computed: dict[str, Any]) -> dict[str, np.ndarray]:
+def by_name(computed: dict[str, Any]) -> dict[str, Any]:
     """What `compute` gave: metrics of one number by their field, those of several by their own."""
-    flat: dict[str, np.ndarray] = {}
-    for field, result in jax.device_get(computed).items():
+    flat: dict[str, Any] = {}
+    for field, result in computed.items():
         named = result if isinstance(result, dict) else {field: result}
         if twice := flat.keys() & named.keys():
             raise ValueError(f"two metrics of the collection are called {sorted(twice)}")
-        flat |= {name: np.asarray(value) for name, value in named.items()}
+        flat |= named
     return flat
 
 

@@ -69,7 +69,8 @@ class Evaluator:
             self._preparing.result()
         scalars, arrays = {}, {}
         for split in self._sources:
-            results = by_name(_compute(self._collect(program, state, step, split)))
+            collection = self._collect(program, state, step, split)
+            results = by_name(jax.device_get(_compute(collection)))
             scalars[split] = {name: each for name, each in results.items() if each.ndim == 1}
             arrays[split] = {name: each for name, each in results.items() if each.ndim > 1}
         return scalars, arrays
@@ -80,9 +81,7 @@ class Evaluator:
         for split, sources in self._sources.items():
             batch = next(self._batches(split))
             one = program.abstract_metrics(state, batch, len(sources) > 1)
-            flat: dict[str, Any] = {}
-            for field, result in jax.eval_shape(lambda c: c.compute(), one).items():
-                flat |= result if isinstance(result, dict) else {field: result}
+            flat = by_name(jax.eval_shape(lambda collection: collection.compute(), one))
             names += [f"{split}/{name}" for name, value in flat.items() if value.ndim == 0]
         return names
 

@@ -53,6 +53,10 @@ class Result:
         return {name: float(np.mean([r[name] for r in replicas])) for name in replicas[0]}
 
 
+# What serves where no steps are run.
+UNPLANNED = Plan(1, "sequential")
+
+
 class Assembly:
     """The parts of a resolved config, made when they are first asked for.
 
@@ -68,8 +72,8 @@ class Assembly:
         self.layout = Layout(parallel.data, parallel.model, parallel.rules)
         self._build = task_builder(config)
 
-    def program(self, plan: Plan) -> Program:
-        """The compiled functions under a plan."""
+    def program(self, plan: Plan = UNPLANNED) -> Program:
+        """The compiled functions under a plan; without one they can initialise and evaluate."""
         return Program(
             self._build,
             self.config.replicas.seeds,
@@ -105,6 +109,10 @@ class Assembly:
         """The state of one replica and a training batch, in shapes alone."""
         batch = abstract_batch(self.config)
         return jax.eval_shape(self.task().init, _abstract_key(), batch), batch
+
+    def target(self) -> State:
+        """The state of all replicas in shapes, dtypes and shardings alone."""
+        return self.program().abstract_state(abstract_batch(self.config))
 
     def step_flops(self) -> float:
         """Floating-point operations of a training step of one replica, as XLA estimates them."""
@@ -174,12 +182,11 @@ def _train(
     config = assembly.config
     feed = feeds()
     checkpoints = Checkpoints(workdir, config)
-    unplanned = assembly.program(Plan(1, "sequential"))
-    target = unplanned.abstract_state(abstract_batch(config))
+    target = assembly.target()
 
     def first_state() -> State:
         restored = checkpoints.restore_latest(target, progress.message)
-        return unplanned.init(feed, target) if restored is None else restored
+        return assembly.program().init(feed, target) if restored is None else restored
 
     # Compilations take most of the time to the first step, so two of them run at once.
     with ThreadPoolExecutor(1) as beside:
@@ -312,10 +319,9 @@ class Loaded:
         self.task = self._assembly.task(replica)
         self.checkpoints = Checkpoints(workdir, self.config)
         self.step = _pick_step(self.checkpoints, step)
-        self.program = self._assembly.program(Plan(1, "sequential"))
+        self.program = self._assembly.program()
         self.layout = self._assembly.layout
-        target = self.program.abstract_state(abstract_batch(self.config))
-        self.all_replicas = self.checkpoints.restore(self.step, target)
+        self.all_replicas = self.checkpoints.restore(self.step, self._assembly.target())
         self.state: State = jax.tree.map(lambda leaf: leaf[replica], self.all_replicas)
         self._predict = jax.jit(self.task.predict)
 

@@ -1,6 +1,5 @@
 """One compiled function of a task: steps in a dispatch, replicas, a mesh of devices."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -82,6 +81,7 @@ class Program:
         self._build_task, self._layout, self.plan = build_task, layout, plan
         self.replicas = len(seeds)
         self._vmapped = plan.replicas == "vmap" and self.replicas > 1
+        self._one_by_one = plan.replicas != "vmap" and self.replicas > 1
         self._runs = {
             "seed": jnp.asarray(seeds, jnp.uint32),
             "varied": {name: jnp.asarray(values) for name, values in varied.items()},
@@ -117,7 +117,7 @@ class Program:
         def init(runs: Any, arrays: Any, items: Any) -> State:
             if feed.per_replica:
                 return self._init(runs, jax.vmap(feed.gather)(arrays, items), 0)
-            return self._init(runs, feed.gather(arrays, jax.tree.map(lambda x: x[0], items)), None)
+            return self._init(runs, feed.gather(arrays, _pick(items, 0)), None)
 
         compiled = jax.jit(
             init,
@@ -135,7 +135,7 @@ class Program:
             self.compile(feed, jax.tree.map(_abstract, state))
         run = self._compiled["run"]
         count = np.int32(steps)
-        if self._vmapped or self.replicas == 1:
+        if not self._one_by_one:
             return _report(run(state, self._runs, feed.arrays, items, count))
         reports = []
         for replica in range(self.replicas):
@@ -152,7 +152,7 @@ class Program:
             feed.chunk(0, 0, 1),
         )
         arguments = [state, self._runs, feed.arrays, items, np.int32(0)]
-        if self.replicas > 1 and not self._vmapped:
+        if self._one_by_one:
             arguments.append(np.int32(0))
         jitted = self._layout.jit_step(self._run_function(feed), state)
         self._compiled["run"] = jitted.lower(*arguments).compile()
@@ -166,7 +166,7 @@ class Program:
             task = self._build_task(run["varied"])
 
             def step(index: Any, state: State) -> tuple[State, dict]:
-                batch = feed.gather(arrays, jax.tree.map(lambda x: x[index], items))
+                batch = feed.gather(arrays, _pick(items, index))
                 batch = self._layout.constrain_batch(batch)
                 return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
 
@@ -197,32 +197,21 @@ class Program:
         def all_replicas(state: Any, runs: Any, arrays: Any, items: Any, steps: Any) -> tuple:
             if self._vmapped:
                 in_axes = (0, 0, data_axis, 0, None)
-                return jax.vmap(one, in_axes)(state, runs, arrays, items, steps)
-            state, runs, items = jax.tree.map(lambda x: x[0], (state, runs, items))
-            arrays = jax.tree.map(lambda x: x[0], arrays) if feed.per_replica else arrays
+                with vmapped():
+                    return jax.vmap(one, in_axes)(state, runs, arrays, items, steps)
+            state, runs, items = _pick((state, runs, items), 0)
+            arrays = _pick(arrays, 0) if feed.per_replica else arrays
             return jax.tree.map(lambda x: x[None], one(state, runs, arrays, items, steps))
 
         def one_of_many(
             states: Any, runs: Any, arrays: Any, items: Any, steps: Any, replica: Any
         ) -> tuple:
-            pick = lambda tree: jax.tree.map(lambda x: x[replica], tree)  # noqa: E731
-            state, report = one(
-                pick(states),
-                pick(runs),
-                pick(arrays) if feed.per_replica else arrays,
-                pick(items),
-                steps,
-            )
+            state, runs, items = _pick((states, runs, items), replica)
+            arrays = _pick(arrays, replica) if feed.per_replica else arrays
+            state, report = one(state, runs, arrays, items, steps)
             return jax.tree.map(lambda x, new: x.at[replica].set(new), states, state), report
 
-        sequential = not self._vmapped and self.replicas > 1
-        function = one_of_many if sequential else all_replicas
-
-        def traced(*arguments: Any) -> tuple:
-            with vmapped() if self._vmapped else contextlib.nullcontext():
-                return function(*arguments)
-
-        return traced
+        return one_of_many if self._one_by_one else all_replicas
 
     # --- evaluation ------------------------------------------------------------------------------
 
@@ -249,7 +238,7 @@ class Program:
         arguments = [state, self._runs, batch, np.int32(0)]
         if not self._vmapped:
             arguments.append(np.int32(0))
-        function = self._eval_function(per_replica)
+        function = self._eval_function(per_replica, self._vmapped)
         lowered = jax.jit(function, compiler_options=compiler_options()).lower(*arguments)
         self._compiled[_eval_key(batch, per_replica)] = lowered.compile()
         if self._vmapped:
@@ -257,8 +246,8 @@ class Program:
         add = lambda x: jax.ShapeDtypeStruct((self.replicas, *x.shape), x.dtype)  # noqa: E731
         return jax.tree.map(add, lowered.out_info)
 
-    def _eval_function(self, per_replica: bool) -> Callable:
-        """Vmapped: (state, runs, batch, step) -> all collections; else with `replica`, its own."""
+    def _eval_function(self, per_replica: bool, together: bool) -> Callable:
+        """(state, runs, batch, step) -> all collections; or, with `replica`, that one's."""
 
         def one(state: State, run: Any, batch: Batch, step: Any) -> Any:
             batch = self._layout.constrain_batch(batch)
@@ -271,23 +260,24 @@ class Program:
                 return jax.vmap(one, axes)(state, runs, batch, step)
 
         def one_of_many(state: State, runs: Any, batch: Batch, step: Any, replica: Any) -> Any:
-            pick = lambda tree: jax.tree.map(lambda x: x[replica], tree)  # noqa: E731
-            return one(pick(state), pick(runs), pick(batch) if per_replica else batch, step)
+            state, runs = _pick((state, runs), replica)
+            return one(state, runs, _pick(batch, replica) if per_replica else batch, step)
 
-        return all_replicas if self._vmapped else one_of_many
+        return all_replicas if together else one_of_many
 
     def abstract_metrics(self, state: Any, batch: Batch, per_replica: bool) -> Any:
         """The evaluation's metrics of one replica, in shapes alone, to learn their names."""
-        function = self._eval_function(per_replica)
-        arguments = (state, self._runs, batch, np.int32(0))
-        if not self._vmapped:
-            return jax.eval_shape(function, *arguments, np.int32(0))
-        first = lambda *arguments: jax.tree.map(lambda x: x[0], function(*arguments))  # noqa: E731
-        return jax.eval_shape(first, *arguments)
+        function = self._eval_function(per_replica, together=False)
+        return jax.eval_shape(function, state, self._runs, batch, np.int32(0), np.int32(0))
 
 
 def _eval_key(batch: Batch, per_replica: bool) -> tuple:
     return ("evaluate", per_replica, batch["mask"].shape)
+
+
+def _pick(tree: Any, index: Any) -> Any:
+    """One entry of the leading axis of every leaf."""
+    return jax.tree.map(lambda x: x[index], tree)
 
 
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:

@@ -15,10 +15,8 @@ from common import RESULTS, table
 from rows import make_config
 from steady import Steady
 
-from aimodels.training.build import abstract_batch
 from aimodels.training.plan import choose_plan
 from aimodels.training.run import Assembly, count
-from aimodels.training.step import Plan
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 DATA_SETS = (1_000, 10_000, 100_000, 1_000_000)
@@ -80,8 +78,7 @@ def prepare(point: dict[str, Any], scratch: Path) -> Steady:
         config = make_config(point["row"], scratch, **sections)
     assembly = Assembly(config)
     feeds = assembly.feeds()
-    target = assembly.program(Plan(1, "sequential")).abstract_state(abstract_batch(config))
-    plan = choose_plan(config, assembly.program, feeds, target, assembly.step_flops)
+    plan = choose_plan(config, assembly.program, feeds, assembly.target(), assembly.step_flops)
     program = Steady(assembly, plan, feeds())
     point["parameters"] = count(program.state.params)
     point["batch_size"] = config.training.batch_size

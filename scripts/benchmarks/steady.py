@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 
-from aimodels.training.build import abstract_batch
 from aimodels.training.run import Assembly
 from aimodels.training.step import Plan
 
@@ -21,8 +20,7 @@ class Steady:
 
     def __init__(self, assembly: Assembly, plan: Plan, feed: Any) -> None:
         self._program, self._feed = assembly.program(plan), feed
-        target = self._program.abstract_state(abstract_batch(assembly.config))
-        self.state = self._program.init(feed, target)
+        self.state = self._program.init(feed, assembly.target())
         self._capacity, self._done = plan.steps_per_dispatch, 0
         self._dispatch(1)  # compiles
         begin = time.perf_counter()

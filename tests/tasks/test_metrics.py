@@ -17,7 +17,7 @@ from aimodels.tasks.classification_metrics import (
     confusion_matrix,
     top_k_accuracy,
 )
-from aimodels.tasks.metrics import Loss, compute_all, compute_arrays
+from aimodels.tasks.metrics import Loss, by_name
 from aimodels.tasks.regression_metrics import regression_errors, regression_metrics
 
 # float32 against float64 on values of order 1: a few units in the last place (1.2e-7).
@@ -38,6 +38,18 @@ def batches(rng, size, **arrays):
             batch[name] = jnp.asarray(padded)
         yield batch | {"mask": jnp.arange(8) < stop - start}
         start = stop
+
+
+def compute_all(collection):
+    """The collection's scalars by name."""
+    results = by_name(collection.compute())
+    return {name: float(value) for name, value in results.items() if value.ndim == 0}
+
+
+def compute_arrays(collection):
+    """What of the collection is no scalar."""
+    results = jax.device_get(by_name(collection.compute()))
+    return {name: value for name, value in results.items() if value.ndim > 0}
 
 
 @functools.cache
