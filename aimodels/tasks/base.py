@@ -54,8 +54,12 @@ class Task(abc.ABC):
         """The state before the first step, from a key and a batch of the shapes to come."""
 
     @abc.abstractmethod
-    def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Array]]:
-        """One update. Returns the new state and scalar metrics (all of them must be finite)."""
+    def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
+        """One update. Returns the new state and metrics, all of which must be finite.
+
+        A metric is a scalar, or an object with `compute() -> scalar` that the loop calls for the
+        steps that it reports.
+        """
 
     @abc.abstractmethod
     def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
@@ -114,7 +118,7 @@ class SupervisedTask(Task):
             ema=ema,
         )
 
-    def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Array]]:
+    def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
         """One gradient step; logs the loss and the norms of gradient, parameters and update."""
         transform_key, dropout_key = jax.random.split(key)
         batch = self.transforms(batch, transform_key, train=True)

@@ -171,28 +171,28 @@ class Program:
                 return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
 
             shapes = jax.eval_shape(step, 0, state)[1]
-            names = sorted(shapes)
-            dtype = jnp.result_type(*(shapes[name].dtype for name in names))
+            checked = sorted(name for name in shapes if not hasattr(shapes[name], "compute"))
 
             def body(index: Any, carry: tuple) -> tuple:
                 state, (_, failed_step, failed) = carry
                 at = state.step + 1
                 state, metrics = step(index, state)
-                # Side by side, so that looking for numbers that aren't finite is one operation.
-                values = jnp.stack([metrics[name].astype(dtype) for name in names])
-                bad = ~jnp.isfinite(values)
+                bad = _not_finite([metrics[name] for name in checked])
                 first = bad.any() & (failed_step < 0)
                 failed_step = jnp.where(first, at, failed_step)
-                return state, (values, failed_step, jnp.where(first, bad, failed))
+                return state, (metrics, failed_step, jnp.where(first, bad, failed))
 
-            nothing = (jnp.zeros(len(names), dtype), jnp.int32(-1), jnp.zeros(len(names), bool))
+            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+            carry = state, (nothing, jnp.int32(-1), jnp.zeros(len(checked), bool))
             # The trip count is an argument, so every chunk runs the same program whatever its
             # length, and where a run was interrupted can't change its bits.
-            state, (values, failed_step, failed) = jax.lax.fori_loop(
-                0, steps, body, (state, nothing)
-            )
-            by_name = lambda vector: dict(zip(names, vector, strict=True))  # noqa: E731
-            return state, (by_name(values), failed_step, by_name(failed))
+            state, (metrics, failed_step, failed) = jax.lax.fori_loop(0, steps, body, carry)
+            later = sorted(set(shapes) - set(checked))
+            metrics |= {name: metrics[name].compute() for name in later}
+            bad = _not_finite([metrics[name] for name in later])
+            failed = dict(zip(checked + later, jnp.append(failed, bad), strict=True))
+            failed_step = jnp.where(bad.any() & (failed_step < 0), state.step, failed_step)
+            return state, (metrics, failed_step, failed)
 
         def all_replicas(state: Any, runs: Any, arrays: Any, items: Any, steps: Any) -> tuple:
             if self._vmapped:
@@ -282,6 +282,11 @@ def _pick(tree: Any, index: Any) -> Any:
 
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)
+
+
+def _not_finite(values: list[jax.Array]) -> jax.Array:
+    """Which of some scalars aren't finite; side by side, so that it is one operation."""
+    return ~jnp.isfinite(jnp.stack(values)) if values else jnp.zeros(0, bool)
 
 
 @jax.jit

@@ -1,10 +1,12 @@
 """Metrics to files: metrics.jsonl for programs, TensorBoard for eyes."""
 
+import importlib
 import json
 import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ class MetricsWriter:
         self._file = self._path.open("a")
         self._boards: list[Any] | None = None
         self._tensorboard, self._resume_step = workdir / "tensorboard", resume_step
+        # Its import takes 0.2 s, which the first write would have to wait for.
+        Thread(target=importlib.import_module, args=("tensorboardX",), daemon=True).start()
 
     def write(self, step: int, split: str, metrics: Mapping[str, np.ndarray]) -> None:
         """Writes the metrics of a step: name -> [R]."""
