@@ -178,6 +178,12 @@ def _check_together(config: dict) -> None:
         raise UserError("config.training.batch_size is missing: it takes a whole number >= 1")
     if not config["replicas"]["seeds"]:
         raise UserError("config.replicas.seeds is empty: give at least one seed, e.g. (0,)")
+    replicas = len(config["replicas"]["seeds"])
+    if parallel["replica"] and replicas % parallel["replica"]:
+        raise UserError(
+            f"config.parallel.replica: {replicas} replicas can't be divided over "
+            f"{parallel['replica']} devices; take a divisor of {replicas}, or 0 for the largest"
+        )
     parts = parallel["data"] * training["gradient_accumulation"]
     if batch_size is not None and batch_size % parts:
         raise UserError(

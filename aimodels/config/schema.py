@@ -89,12 +89,15 @@ class Parallel:
     Attributes:
       data: devices over which a batch is divided.
       model: devices over which parameters can be divided.
+      replica: devices over which replicas are divided; 0 takes as many as there are for it, on a
+        CPU its cores.
       rules: (regular expression on the parameter's path, axes) pairs, the first match counts,
         e.g. `((".*/kernel", (None, "model")),)`; no match means a copy on every device.
     """
 
     data: Positive = 1
     model: Positive = 1
+    replica: NotNegative = 0
     rules: tuple[tuple[str, tuple[str | None, ...]], ...] = ()
 
 

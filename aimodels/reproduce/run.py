@@ -20,6 +20,7 @@ from aimodels.reproduce.plots import table_png
 from aimodels.reproduce.published import Row
 from aimodels.reproduce.table import Measurement, measure
 from aimodels.training.progress import duration
+from aimodels.training.replicas import DONE
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,9 @@ def _train(experiment: Experiment, row: Row, folder: Path, seeds: int) -> Run:
     config = experiment.config(row.variant, overrides)
     origin = {"experiment": str(experiment.path), "variant": row.variant, "overrides": overrides}
     result = train(config, folder, origin=origin, label=row.name).results
+    for replica in result["replicas"]:
+        if replica["status"] != DONE:
+            return Run(error=f"seed {replica['seed']} {replica['status']}")
     metrics = [replica["metrics"] for replica in result["replicas"]]
     return Run(metrics, result["seconds"], result["parameters"])
 

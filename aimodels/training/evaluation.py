@@ -80,9 +80,9 @@ class Evaluator:
         names = []
         for split, sources in self._sources.items():
             batch = next(self._batches(split))
-            one = program.abstract_metrics(state, batch, len(sources) > 1)
-            flat = by_name(jax.eval_shape(lambda collection: collection.compute(), one))
-            names += [f"{split}/{name}" for name, value in flat.items() if value.ndim == 0]
+            collection = program.abstract_metrics(state, batch, len(sources) > 1)
+            flat = by_name(jax.eval_shape(_compute, collection))
+            names += [f"{split}/{name}" for name, value in flat.items() if value.ndim == 1]
         return names
 
     def _collect(self, program: Program, state: State, step: int, split: str) -> Any:
@@ -104,7 +104,8 @@ class Evaluator:
         size = min(self._batch_size, len(sources[0]))
         for indices, mask in evaluation_batches(len(sources[0]), size, self._devices):
             batches = [{**source.gather(indices), "mask": mask} for source in sources]
-            batch = self._layout.put(stack(batches) if len(batches) > 1 else batches[0])
+            many = len(batches) > 1
+            batch = self._layout.put(stack(batches) if many else batches[0], per_replica=many)
             kept.append(batch)
             yield batch
             if not keep:

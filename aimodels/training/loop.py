@@ -17,6 +17,7 @@ from aimodels.tasks.base import State
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.progress import Progress
+from aimodels.training.replicas import Pruner, Replicas
 from aimodels.training.step import Program, StepReport
 from aimodels.training.writers import MetricsWriter
 
@@ -28,6 +29,7 @@ class Outcome:
     Attributes:
       state: after the last step.
       metrics: of the last evaluation, split -> name -> [R].
+      statuses: of each replica: `done`, or when and why it was stopped.
       seconds: in this process, from the first step to the last evaluation.
       first_seconds: of them, until the first dispatch was done (it compiles).
       first_steps: steps of that dispatch.
@@ -36,6 +38,7 @@ class Outcome:
 
     state: State
     metrics: dict[str, dict[str, np.ndarray]]
+    statuses: list[str]
     seconds: float
     first_seconds: float
     first_steps: int
@@ -51,11 +54,13 @@ def train_loop(
     checkpoints: Checkpoints,
     writer: MetricsWriter,
     progress: Progress,
+    replicas: Replicas,
+    pruner: Pruner | None = None,
 ) -> Outcome:
-    """Trains `state` up to `config.training.steps`.
+    """Trains `state` up to `config.training.steps`, or until every replica was stopped.
 
     Raises:
-      TrainingFailed: a metric is not finite; the checkpoints before it are kept.
+      TrainingFailed: a metric of every replica was not finite; the checkpoints before are kept.
       Stopped: after a signal, when the state is saved.
     """
     steps, log_every = config.training.steps, config.training.log_every
@@ -63,7 +68,7 @@ def train_loop(
     evaluation_every, checkpoint_every = config.evaluation.every, config.checkpoint.every
     best = config.checkpoint.best
     profiler = Profiler(config, checkpoints.folder.parent / "profile")
-    step = start = int(state.step[0])
+    step = start = replicas.step
     begin = time.perf_counter()
     first_seconds, first_steps = 0.0, 0
     pending: tuple[int, StepReport] | None = None
@@ -75,19 +80,19 @@ def train_loop(
         if pending is not None:
             at, report = pending
             pending = None
-            _raise_if_failed(at, report, checkpoints)
+            _note_failures(report, replicas, progress, checkpoints)
             if at % log_every == 0 or at == steps:
                 numbers = jax.device_get(report.metrics)
-                writer.write(at, "train", numbers)
-                progress.update(at, float(np.mean(numbers["loss"])) if "loss" in numbers else None)
+                writer.write(at, "train", numbers, replicas.active)
+                progress.update(at, replicas.mean(numbers["loss"]) if "loss" in numbers else None)
             else:
                 progress.update(at)
 
     with _signals() as received:
-        while step < steps:
+        while step < steps and replicas.active.any():
             chunk = min(next_event(step), step + program.plan.steps_per_dispatch) - step
             profiler.before(step)
-            state, report = program.run(state, feed, step, chunk)
+            state, report = program.run(state, feed, step, chunk, replicas.active)
             step += chunk
             settle()
             pending = (step, report)
@@ -108,11 +113,15 @@ def train_loop(
             if evaluate:
                 metrics = evaluator(program, state, step)[0]
                 for split, numbers in metrics.items():
-                    writer.write(step, split, numbers)
+                    writer.write(step, split, numbers, replicas.active)
+                if pruner is not None and not last:
+                    for replica in pruner(step, by_split(metrics), replicas.active):
+                        replicas.stop(replica, step, f"pruned at step {step}")
             if save or stop:
                 writer.sync()
-                summary = mean_over_replicas(metrics) if evaluate else {}
-                checkpoints.save(step, state, summary)
+                summary = by_split(metrics) if evaluate else {}
+                means = {name: replicas.mean(values) for name, values in summary.items()}
+                checkpoints.save(step, state, means)
             checkpoints.check()
             if stop:
                 checkpoints.wait()
@@ -122,13 +131,15 @@ def train_loop(
         jax.block_until_ready(state.step)
         seconds = time.perf_counter() - begin
         checkpoints.wait()
-    return Outcome(state, metrics, seconds, first_seconds, first_steps, step - start)
+    return Outcome(
+        state, metrics, replicas.statuses, seconds, first_seconds, first_steps, step - start
+    )
 
 
-def mean_over_replicas(metrics: dict[str, dict[str, np.ndarray]]) -> dict[str, float]:
-    """`split/name` -> mean over replicas."""
+def by_split(metrics: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """`split/name` -> [R]."""
     return {
-        f"{split}/{name}": float(np.mean(values))
+        f"{split}/{name}": values
         for split, numbers in metrics.items()
         for name, values in numbers.items()
     }
@@ -153,13 +164,26 @@ def _events(config: Config) -> Callable[[int], int]:
     return following
 
 
-def _raise_if_failed(step: int, report: StepReport, checkpoints: Checkpoints) -> None:
-    failed_step = np.asarray(report.failed_step)
-    if (failed_step < 0).all():
+def _note_failures(
+    report: StepReport, replicas: Replicas, progress: Progress, checkpoints: Checkpoints
+) -> None:
+    """Stops replicas with a metric that isn't finite; raises when no other is left."""
+    failed_steps = np.asarray(report.failed_step)
+    if (failed_steps < 0).all():
         return
-    replica = int(np.flatnonzero(failed_step >= 0)[0])
-    names = [name for name, failed in report.failed.items() if np.asarray(failed)[replica]]
-    many = f" (replica {replica})" if len(failed_step) > 1 else ""
+    failed = jax.device_get(report.failed)
+    for replica in np.flatnonzero(failed_steps >= 0).tolist():
+        names = ", ".join(name for name, which in failed.items() if which[replica])
+        at = int(failed_steps[replica])
+        replicas.stop(replica, at, f"failed at step {at}: {names}")
+        if replicas.active.any():
+            progress.message(
+                f"replica {replica} stands still: not finite at step {at}: {names}; "
+                f"{replicas.active.sum()} go on"
+            )
+    if replicas.active.any():
+        return
+    many = f" (replica {replica})" if len(failed_steps) > 1 else ""
     checkpoints.wait()
     kept = checkpoints.steps()
     go_on = (
@@ -169,7 +193,7 @@ def _raise_if_failed(step: int, report: StepReport, checkpoints: Checkpoints) ->
         else "Nothing had been saved yet; start in a new folder with a changed config"
     )
     raise TrainingFailed(
-        f"not finite at step {failed_step[replica]}{many}: {', '.join(names)}. {go_on} "
+        f"not finite at step {at}{many}: {names}. {go_on} "
         "(a smaller --config.optimizer.learning_rate, or --config.optimizer.clip_global_norm=1)."
     )
 

@@ -1,8 +1,10 @@
 """Where arrays live: a mesh of devices, and rules that divide parameters over it."""
 
+import contextlib
 import functools
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from aimodels.config import Config
 from aimodels.errors import UserError
 
 Rules = tuple[tuple[str, tuple[str | None, ...]], ...]
@@ -40,7 +43,7 @@ def compiler_options() -> dict[str, str] | None:
 
 
 class Layout:
-    """A mesh with axes `data` and `model`, and what goes where on it.
+    """A mesh with axes `replica`, `data` and `model`, and what goes where on it.
 
     On a mesh of one device nothing is annotated, so that the program is the plain one.
 
@@ -49,23 +52,27 @@ class Layout:
       model: devices over which parameters can be divided.
       rules: (regular expression on the path, axes) pairs; the first that matches the end of a
         leaf's path counts, so that `kernel` also divides the optimizer's moments of kernels.
+      replica: devices over which replicas are divided.
     """
 
-    def __init__(self, data: int = 1, model: int = 1, rules: Rules = ()) -> None:
+    def __init__(self, data: int = 1, model: int = 1, rules: Rules = (), replica: int = 1) -> None:
         available = jax.devices()
-        if data * model > len(available):
+        self.devices = replica * data * model
+        if self.devices > len(available):
             raise UserError(
-                f"config.parallel: data={data} x model={model} needs {data * model} devices, "
-                f"{len(available)} {available[0].platform} device(s) found"
+                f"config.parallel: replica={replica} x data={data} x model={model} needs "
+                f"{self.devices} devices, {len(available)} {available[0].platform} device(s) found"
             )
         self._rules = rules
+        self._divides_batches = data * model > 1
+        self._divides_replicas = replica > 1
         self.mesh: Mesh | None = None
-        if data * model > 1:
+        if self.devices > 1:
             self.mesh = jax.make_mesh(
-                (data, model),
-                ("data", "model"),
-                axis_types=(AxisType.Auto, AxisType.Auto),
-                devices=available[: data * model],
+                (replica, data, model),
+                ("replica", "data", "model"),
+                axis_types=(AxisType.Auto,) * 3,
+                devices=available[: self.devices],
             )
 
     def _spec(self, path: str, shape: tuple[int, ...]) -> P:
@@ -80,8 +87,8 @@ class Layout:
                             "devices; put a rule for it before this one, e.g. "
                             f"({path.split('/', 1)[-1]!r}, {(None,) * len(axes)})"
                         )
-                return P(None, *axes)  # the leading axis is that of the replicas
-        return P()
+                return P("replica", *axes)
+        return P("replica")
 
     def shardings(self, state: Any) -> Any:
         """A sharding for each leaf of a (possibly abstract) state; None on a single device."""
@@ -105,18 +112,43 @@ class Layout:
             shardings,
         )
 
-    def put(self, tree: Any) -> Any:
-        """Host arrays as device arrays, a copy on every device of the mesh."""
+    def put(self, tree: Any, per_replica: bool = False) -> Any:
+        """Host arrays as device arrays, a copy on every device of the mesh.
+
+        Args:
+          tree: host arrays.
+          per_replica: they have a leading replica axis, which is divided.
+        """
         if self.mesh is None:
             return jax.tree.map(jnp.asarray, tree)
-        return jax.device_put(tree, NamedSharding(self.mesh, P()))
+        return jax.device_put(tree, NamedSharding(self.mesh, P("replica" if per_replica else None)))
 
     def constrain_batch(self, batch: Any) -> Any:
         """Divides a batch over the data axis, inside a compiled function."""
-        if self.mesh is None:
+        if not self._divides_batches:
             return batch
-        sharding = NamedSharding(self.mesh, P("data"))
+        # Under `over_replicas` the mesh is the one that is left for each replica.
+        mesh = jax.sharding.get_abstract_mesh() if self._divides_replicas else self.mesh
+        sharding = NamedSharding(mesh, P("data"))  # type: ignore[arg-type]
         return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, sharding), batch)
+
+    def over_replicas(self, function: Callable, per_replica: Sequence[bool]) -> Callable:
+        """Each device runs `function` for its own replicas: nothing is communicated.
+
+        Args:
+          function: all that it returns has a leading replica axis.
+          per_replica: which of its arguments have one too; the others are for all replicas.
+        """
+        if not self._divides_replicas:
+            return function
+        return jax.shard_map(
+            function,
+            mesh=self.mesh,
+            in_specs=tuple(P("replica") if each else P() for each in per_replica),
+            out_specs=P("replica"),
+            axis_names={"replica"},
+            check_vma=False,
+        )
 
     def jit_step(self, function: Callable, state: Any) -> Any:
         """`jax.jit` of (state, ...) -> (state, report); the state is donated and keeps its layout.
@@ -130,3 +162,25 @@ class Layout:
             more["out_shardings"] = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
         options = compiler_options()
         return jax.jit(function, donate_argnums=0, compiler_options=options, **more)
+
+
+def make_layout(config: Config) -> Layout:
+    """The layout of a resolved config; replicas go over as many devices as divide them."""
+    parallel, replicas = config.parallel, len(config.replicas.seeds)
+    each = parallel.data * parallel.model
+    if not parallel.replica:
+        _use_cores(replicas)
+    replica = parallel.replica or _largest_divisor(replicas, len(jax.devices()) // each)
+    return Layout(parallel.data, parallel.model, parallel.rules, replica)
+
+
+def _use_cores(replicas: int) -> None:
+    """Makes each core a device, before JAX starts: one small network can't keep several busy."""
+    cores = _largest_divisor(replicas, os.cpu_count() or 1)
+    if cores > 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
+            jax.config.update("jax_num_cpu_devices", cores)
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    return max(count for count in range(1, max(limit, 1) + 1) if number % count == 0)

@@ -59,7 +59,8 @@ def choose_plan(
     except (OSError, ValueError, TypeError):
         pass
     cost = flops()
-    loop = loop or int(min(max(DISPATCH_FLOPS / max(cost, 1), 1), MOST_STEPS))
+    in_turn = replicas if mode == "sequential" else 1
+    loop = loop or int(min(max(DISPATCH_FLOPS / max(cost * in_turn, 1), 1), MOST_STEPS))
     reason = f"a step is {cost / 1e6:.3g} MFLOP"
     if mode == "auto" and SMALL < cost < LARGE:
         rates = {

@@ -10,6 +10,7 @@ import resource
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from aimodels.training.build import abstract_batch, load_split, task_builder, va
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.figures import curves_png
-from aimodels.training.loop import Outcome, train_loop
-from aimodels.training.parallel import Layout
+from aimodels.training.loop import Outcome, by_split, train_loop
+from aimodels.training.parallel import make_layout
 from aimodels.training.plan import cache_folder, choose_plan
 from aimodels.training.progress import Progress
+from aimodels.training.replicas import DONE, Pruner, Replicas
 from aimodels.training.step import Plan, Program
 from aimodels.training.workdir import opened, read_results, write_json
 from aimodels.training.writers import MetricsWriter
@@ -48,9 +50,10 @@ class Result:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`split/metric` -> mean over replicas."""
+        """`split/metric` -> mean over the replicas that are done."""
         replicas = [replica["metrics"] for replica in self.results["replicas"]]
-        return {name: float(np.mean([r[name] for r in replicas])) for name in replicas[0]}
+        done = [metrics for metrics in replicas if metrics]
+        return {name: float(np.mean([r[name] for r in done])) for name in done[0]} if done else {}
 
 
 # What serves where no steps are run.
@@ -68,8 +71,7 @@ class Assembly:
     def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
         use_compilation_cache()
         self.config, self.warn = config, warn
-        parallel = config.parallel
-        self.layout = Layout(parallel.data, parallel.model, parallel.rules)
+        self.layout = make_layout(config)
         self._build = task_builder(config)
 
     def program(self, plan: Plan = UNPLANNED) -> Program:
@@ -102,7 +104,8 @@ class Assembly:
         batching = (config.training.batch_size, config.training.order)
         if where == "host":
             return lambda: HostFeed(sources, seeds, *batching)
-        feed = DeviceFeed(sources, seeds, *batching, self.layout.put)
+        put = partial(self.layout.put, per_replica=len(sources) > 1)
+        feed = DeviceFeed(sources, seeds, *batching, put)
         return lambda: feed
 
     def abstract(self) -> tuple[State, Batch]:
@@ -133,6 +136,7 @@ def train(
     origin: Mapping[str, Any] | None = None,
     label: str = "",
     verbose: bool = True,
+    pruner: Pruner | None = None,
 ) -> Result:
     """Trains a config in a work folder, or goes on where an earlier call stopped.
 
@@ -142,10 +146,11 @@ def train(
       origin: experiment, variant and overrides, for results.json.
       label: stands before the progress bar.
       verbose: whether messages and progress go to standard error.
+      pruner: says after each evaluation which replicas are to be stopped.
 
     Raises:
       UserError: the config, the data or the folder can't be used; nothing was changed.
-      TrainingFailed: a metric was not finite.
+      TrainingFailed: a metric was not finite, in every replica.
       Stopped: SIGTERM or Ctrl-C; the state was saved.
     """
     if isinstance(config, str):
@@ -164,7 +169,7 @@ def train(
         if done is not None:
             progress.message(f"{workdir} is finished; its results are in results.json")
             return Result(workdir, done)
-        outcome = _train(assembly, workdir, feeds, evaluator, progress)
+        outcome = _train(assembly, workdir, feeds, evaluator, progress, pruner)
         results = _results(config, outcome, origin)
         write_json(workdir / "results.json", results)
         curves_png(workdir / "metrics.jsonl", workdir / "curves.png")
@@ -178,6 +183,7 @@ def _train(
     feeds: Callable[[], Feed],
     evaluator: Evaluator,
     progress: Progress,
+    pruner: Pruner | None,
 ) -> Outcome:
     config = assembly.config
     feed = feeds()
@@ -202,21 +208,23 @@ def _train(
         _check_best(config, evaluator, program, target)
         program.compile(feed, target)
         state = waiting.result()
-    idle = jax.device_count() - config.parallel.data * config.parallel.model
+    idle = jax.device_count() - assembly.layout.devices
     if idle > 0:
         progress.message(
             f"{idle} of {jax.device_count()} devices are idle; "
             f"--config.parallel.data={jax.device_count()} would use them"
         )
-    step = int(state.step[0])
+    replicas = Replicas(workdir, np.asarray(state.step))
+    step = replicas.step
     if step:
         progress.message(f"goes on from step {step:,} of {config.training.steps:,}")
     _give_back_memory()
     evaluator.prepare(program, target)
     progress.begin(step)
     writer = MetricsWriter(workdir, config.replicas.seeds, step)
+    parts = (feed, evaluator, checkpoints, writer, progress, replicas, pruner)
     try:
-        return train_loop(config, program, state, feed, evaluator, checkpoints, writer, progress)
+        return train_loop(config, program, state, *parts)
     finally:
         progress.close()
         writer.close()
@@ -250,14 +258,14 @@ def _check_best(config: Config, evaluator: Evaluator, program: Program, state: S
 
 def _results(config: Config, outcome: Outcome, origin: Mapping[str, Any] | None) -> dict[str, Any]:
     replicas = []
-    for index, seed in enumerate(config.replicas.seeds):
-        metrics = {
-            f"{split}/{name}": float(values[index])
-            for split, numbers in outcome.metrics.items()
-            for name, values in numbers.items()
-        }
+    final = by_split(outcome.metrics)
+    for index, (seed, status) in enumerate(
+        zip(config.replicas.seeds, outcome.statuses, strict=True)
+    ):
+        done = final if status == DONE else {}
+        metrics = {name: float(values[index]) for name, values in done.items()}
         varied = {name: values[index] for name, values in config.replicas.vary.items()}
-        replicas.append({"seed": seed, "varied": varied, "metrics": metrics})
+        replicas.append({"seed": seed, "varied": varied, "status": status, "metrics": metrics})
     origin = origin or {}
     later_steps = outcome.steps - outcome.first_steps
     later_seconds = outcome.seconds - outcome.first_seconds

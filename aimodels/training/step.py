@@ -80,8 +80,7 @@ class Program:
     ) -> None:
         self._build_task, self._layout, self.plan = build_task, layout, plan
         self.replicas = len(seeds)
-        self._vmapped = plan.replicas == "vmap" and self.replicas > 1
-        self._one_by_one = plan.replicas != "vmap" and self.replicas > 1
+        self._vmapped = plan.replicas == "vmap"
         self._runs = {
             "seed": jnp.asarray(seeds, jnp.uint32),
             "varied": {name: jnp.asarray(values) for name, values in varied.items()},
@@ -128,20 +127,31 @@ class Program:
 
     # --- steps -----------------------------------------------------------------------------------
 
-    def run(self, state: State, feed: Feed, start: int, steps: int) -> tuple[State, StepReport]:
-        """`steps` steps from `start` on, at most `plan.steps_per_dispatch`; `state` is donated."""
+    def run(
+        self,
+        state: State,
+        feed: Feed,
+        start: int,
+        steps: int,
+        active: np.ndarray | None = None,
+    ) -> tuple[State, StepReport]:
+        """Trains `steps` steps from `start` on, at most `plan.steps_per_dispatch`.
+
+        Args:
+          state: donated.
+          feed: gives the batches.
+          start: steps done so far.
+          steps: how many.
+          active: bool [R], which replicas are trained; the others stay as they are, and so does
+            one whose own step isn't `start`: it failed in an earlier dispatch.
+        """
         items = feed.chunk(start, steps, self.plan.steps_per_dispatch)
         if "run" not in self._compiled:
             self.compile(feed, jax.tree.map(_abstract, state))
-        run = self._compiled["run"]
-        count = np.int32(steps)
-        if not self._one_by_one:
-            return _report(run(state, self._runs, feed.arrays, items, count))
-        reports = []
-        for replica in range(self.replicas):
-            state, report = run(state, self._runs, feed.arrays, items, count, np.int32(replica))
-            reports.append(report)
-        return _report((state, _stacked(reports)))
+        active = np.ones(self.replicas, bool) if active is None else active
+        arguments = (self._runs, active, feed.arrays, items, np.int32(start), np.int32(steps))
+        state, (metrics, failed_step, failed) = self._compiled["run"](state, *arguments)
+        return state, StepReport(metrics, failed_step, failed)
 
     def compile(self, feed: Feed, state: State) -> None:
         """Compiles `run` for a feed and an abstract state, while no state is there yet."""
@@ -151,19 +161,21 @@ class Program:
             ),
             feed.chunk(0, 0, 1),
         )
-        arguments = [state, self._runs, feed.arrays, items, np.int32(0)]
-        if self._one_by_one:
-            arguments.append(np.int32(0))
+        active, zero = np.ones(self.replicas, bool), np.int32(0)
         jitted = self._layout.jit_step(self._run_function(feed), state)
-        self._compiled["run"] = jitted.lower(*arguments).compile()
+        lowered = jitted.lower(state, self._runs, active, feed.arrays, items, zero, zero)
+        self._compiled["run"] = lowered.compile()
 
     def _run_function(self, feed: Feed) -> Callable:
-        """(states, runs, arrays, items, steps[, replica]) -> (states, report)."""
-        data_axis = 0 if feed.per_replica else None
+        """(states, runs, active, arrays, items, start, steps) -> (states, report)."""
+        many = self.replicas > 1
 
-        def one(state: State, run: Any, arrays: Any, items: Any, steps: Any) -> tuple:
+        def one(
+            state: State, run: Any, active: Any, arrays: Any, items: Any, start: Any, steps: Any
+        ) -> tuple:
             """Some steps of one replica."""
             task = self._build_task(run["varied"])
+            active = active & (state.step == start)
 
             def step(index: Any, state: State) -> tuple[State, dict]:
                 batch = feed.gather(arrays, _pick(items, index))
@@ -174,16 +186,20 @@ class Program:
             checked = sorted(name for name in shapes if not hasattr(shapes[name], "compute"))
 
             def body(index: Any, carry: tuple) -> tuple:
-                state, (_, failed_step, failed) = carry
-                at = state.step + 1
-                state, metrics = step(index, state)
+                before, (_, failed_step, failed) = carry
+                state, metrics = step(index, before)
                 bad = _not_finite([metrics[name] for name in checked])
-                first = bad.any() & (failed_step < 0)
-                failed_step = jnp.where(first, at, failed_step)
+                first = bad.any() & (failed_step < 0) & active
+                failed_step = jnp.where(first, before.step + 1, failed_step)
+                if many:  # one that failed stands still, while the others go on
+                    goes_on = active & (failed_step < 0)
+                    state = jax.tree.map(lambda x, y: jnp.where(goes_on, x, y), state, before)
                 return state, (metrics, failed_step, jnp.where(first, bad, failed))
 
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
             carry = state, (nothing, jnp.int32(-1), jnp.zeros(len(checked), bool))
+            if many and not self._vmapped:
+                steps = jnp.where(active, steps, 0)
             # The trip count is an argument, so every chunk runs the same program whatever its
             # length, and where a run was interrupted can't change its bits.
             state, (metrics, failed_step, failed) = jax.lax.fori_loop(0, steps, body, carry)
@@ -191,27 +207,50 @@ class Program:
             metrics |= {name: metrics[name].compute() for name in later}
             bad = _not_finite([metrics[name] for name in later])
             failed = dict(zip(checked + later, jnp.append(failed, bad), strict=True))
-            failed_step = jnp.where(bad.any() & (failed_step < 0), state.step, failed_step)
-            return state, (metrics, failed_step, failed)
+            first = bad.any() & (failed_step < 0) & active
+            return state, (metrics, jnp.where(first, state.step, failed_step), failed)
 
-        def all_replicas(state: Any, runs: Any, arrays: Any, items: Any, steps: Any) -> tuple:
+        per_replica = (True, True, True, feed.per_replica, True, False, False)
+        return self._of_all(one, per_replica, donated=0)
+
+    def _of_all(
+        self, one: Callable, per_replica: Sequence[bool], donated: int | None = None
+    ) -> Callable:
+        """A function of one replica -> that of all: each device runs its own, as the plan says.
+
+        Args:
+          one: a function of one replica; if `donated`, it returns that argument anew, and more.
+          per_replica: which of its arguments have, for all, a leading replica axis.
+          donated: the argument whose memory its new value takes.
+        """
+        axes = tuple(0 if each else None for each in per_replica)
+
+        def of(arguments: Sequence[Any], index: Any) -> list[Any]:
+            pairs = zip(arguments, per_replica, strict=True)
+            return [_pick(argument, index) if each else argument for argument, each in pairs]
+
+        def some(*arguments: Any) -> Any:
+            replicas = len(jax.tree.leaves(arguments[0])[0])
+            if replicas == 1:
+                return jax.tree.map(lambda x: x[None], one(*of(arguments, 0)))
             if self._vmapped:
-                in_axes = (0, 0, data_axis, 0, None)
                 with vmapped():
-                    return jax.vmap(one, in_axes)(state, runs, arrays, items, steps)
-            state, runs, items = _pick((state, runs, items), 0)
-            arrays = _pick(arrays, 0) if feed.per_replica else arrays
-            return jax.tree.map(lambda x: x[None], one(state, runs, arrays, items, steps))
+                    return jax.vmap(one, axes)(*arguments)
 
-        def one_of_many(
-            states: Any, runs: Any, arrays: Any, items: Any, steps: Any, replica: Any
-        ) -> tuple:
-            state, runs, items = _pick((states, runs, items), replica)
-            arrays = _pick(arrays, replica) if feed.per_replica else arrays
-            state, report = one(state, runs, arrays, items, steps)
-            return jax.tree.map(lambda x, new: x.at[replica].set(new), states, state), report
+            def body(index: Any, carry: Any) -> Any:
+                now = list(arguments)
+                if donated is not None:
+                    now[donated] = carry[0]
+                results = one(*of(now, index))
+                return jax.tree.map(lambda whole, part: whole.at[index].set(part), carry, results)
 
-        return one_of_many if self._one_by_one else all_replicas
+            shapes = jax.eval_shape(one, *of(arguments, 0))
+            carry = jax.tree.map(lambda x: jnp.zeros((replicas, *x.shape), x.dtype), shapes)
+            if donated is not None:
+                carry = arguments[donated], *carry[1:]
+            return jax.lax.fori_loop(0, replicas, body, carry)
+
+        return self._layout.over_replicas(some, per_replica)
 
     # --- evaluation ------------------------------------------------------------------------------
 
@@ -227,48 +266,25 @@ class Program:
         key = _eval_key(batch, per_replica)
         if key not in self._compiled:
             self.compile_eval(jax.tree.map(_abstract, state), batch, per_replica)
-        evaluate = self._compiled[key]
-        if self._vmapped:
-            return evaluate(state, self._runs, batch, np.int32(step))
-        replicas = map(np.int32, range(self.replicas))
-        return _stacked([evaluate(state, self._runs, batch, np.int32(step), r) for r in replicas])
+        return self._compiled[key](state, self._runs, batch, np.int32(step))
 
     def compile_eval(self, state: State, batch: Batch, per_replica: bool) -> Any:
         """Compiles `eval_step` for an abstract state and a batch; returns abstract metrics [R]."""
-        arguments = [state, self._runs, batch, np.int32(0)]
-        if not self._vmapped:
-            arguments.append(np.int32(0))
-        function = self._eval_function(per_replica, self._vmapped)
-        lowered = jax.jit(function, compiler_options=compiler_options()).lower(*arguments)
+        function = self._of_all(self._evaluate_one, (True, True, per_replica, False))
+        jitted = jax.jit(function, compiler_options=compiler_options())
+        lowered = jitted.lower(state, self._runs, batch, np.int32(0))
         self._compiled[_eval_key(batch, per_replica)] = lowered.compile()
-        if self._vmapped:
-            return lowered.out_info
-        add = lambda x: jax.ShapeDtypeStruct((self.replicas, *x.shape), x.dtype)  # noqa: E731
-        return jax.tree.map(add, lowered.out_info)
+        return lowered.out_info
 
-    def _eval_function(self, per_replica: bool, together: bool) -> Callable:
-        """(state, runs, batch, step) -> all collections; or, with `replica`, that one's."""
-
-        def one(state: State, run: Any, batch: Batch, step: Any) -> Any:
-            batch = self._layout.constrain_batch(batch)
-            task = self._build_task(run["varied"])
-            return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
-
-        def all_replicas(state: State, runs: Any, batch: Batch, step: Any) -> Any:
-            axes = (0, 0, 0 if per_replica else None, None)
-            with vmapped():
-                return jax.vmap(one, axes)(state, runs, batch, step)
-
-        def one_of_many(state: State, runs: Any, batch: Batch, step: Any, replica: Any) -> Any:
-            state, runs = _pick((state, runs), replica)
-            return one(state, runs, _pick(batch, replica) if per_replica else batch, step)
-
-        return all_replicas if together else one_of_many
+    def _evaluate_one(self, state: State, run: Any, batch: Batch, step: Any) -> Any:
+        batch = self._layout.constrain_batch(batch)
+        task = self._build_task(run["varied"])
+        return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
 
     def abstract_metrics(self, state: Any, batch: Batch, per_replica: bool) -> Any:
-        """The evaluation's metrics of one replica, in shapes alone, to learn their names."""
-        function = self._eval_function(per_replica, together=False)
-        return jax.eval_shape(function, state, self._runs, batch, np.int32(0), np.int32(0))
+        """The evaluation's metrics of all replicas, in shapes alone, to learn their names."""
+        function = self._of_all(self._evaluate_one, (True, True, per_replica, False))
+        return jax.eval_shape(function, state, self._runs, batch, np.int32(0))
 
 
 def _eval_key(batch: Batch, per_replica: bool) -> tuple:
@@ -287,14 +303,3 @@ def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
 def _not_finite(values: list[jax.Array]) -> jax.Array:
     """Which of some scalars aren't finite; side by side, so that it is one operation."""
     return ~jnp.isfinite(jnp.stack(values)) if values else jnp.zeros(0, bool)
-
-
-@jax.jit
-def _stacked(trees: list[Any]) -> Any:
-    """One tree of each replica -> one with a leading replica axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def _report(result: tuple) -> tuple[State, StepReport]:
-    state, (metrics, failed_step, failed) = result
-    return state, StepReport(metrics, failed_step, failed)

@@ -34,9 +34,12 @@ class MetricsWriter:
         # Its import takes 0.2 s, which the first write would have to wait for.
         Thread(target=importlib.import_module, args=("tensorboardX",), daemon=True).start()
 
-    def write(self, step: int, split: str, metrics: Mapping[str, np.ndarray]) -> None:
-        """Writes the metrics of a step: name -> [R]."""
-        for replica, seed in enumerate(self._seeds):
+    def write(
+        self, step: int, split: str, metrics: Mapping[str, np.ndarray], active: np.ndarray
+    ) -> None:
+        """Writes the metrics of a step: name -> [R], of the replicas that are `active` [R]."""
+        for replica in np.flatnonzero(active).tolist():
+            seed = self._seeds[replica]
             line = {"step": step, "split": split, "replica": replica, "seed": seed}
             numbers = {name: float(values[replica]) for name, values in metrics.items()}
             self._file.write(_dumps(line | numbers) + "\n")

@@ -119,7 +119,7 @@ def run_folds(name: str, folder: Path) -> list[dict[str, float]]:
     )
     best: dict[int, tuple[float, tuple[int, float, float]]] = {}
     for run, replica in zip(grid, search.results["replicas"], strict=True):
-        score = replica["metrics"]["train[80%:]/log_likelihood"]
+        score = replica["metrics"].get("train[80%:]/log_likelihood", -math.inf)
         if run[0] not in best or score > best[run[0]][0]:
             best[run[0]] = (score, run)
     chosen = [best[fold][1] for fold in FOLDS]
