@@ -2,7 +2,8 @@
 // What a page is drawn with. Texts of runs only ever become text nodes and attributes.
 const data = JSON.parse(document.getElementById("data").textContent);
 const { groups, runs, fields, metric, mode } = data;
-const COLOURS = 8;
+// Settings with a colour of their own, and those whose bands show without the pointer on them.
+const COLOURS = 8, BANDS = 3;
 
 // ---- elements
 
@@ -99,7 +100,7 @@ function fieldScale(index, [from, to], places = false) {
   const all = [...new Set(groups.map((g) => g.values[index]))];
   const known = all.filter((x) => x !== null);
   const numeric = known.every((x) => typeof x === "number");
-  if (numeric) known.sort((a, b) => a - b);
+  known.sort(numeric ? (a, b) => a - b : (a, b) => String(a).localeCompare(String(b), "en", { numeric: true }));
   const [low, high] = [known[0], known[known.length - 1]];
   if (!numeric || places || all.length > known.length || known.length < 2) {
     const order = all.length > known.length ? [null, ...known] : known;
@@ -183,7 +184,7 @@ function drawLines(svg, x, y, lines) {
     if (best && line.low) {
       const edge = [...line.x.map((at, i) => [x(at), y(line.high[i])]),
         ...line.x.map((at, i) => [x(at), y(line.low[i])]).reverse()];
-      svg.append(marked(shape("path", { class: "band", d: `${path(edge)}Z`, fill: colour(g) }), g));
+      svg.append(marked(shape("path", { class: g < BANDS ? "band" : "band faint", d: `${path(edge)}Z`, fill: colour(g) }), g));
     }
     if (points.length === 1)
       svg.append(withTip(shape("circle", { cx: points[0][0], cy: points[0][1], r: 4, fill: colour(g) }), groupTip(g), g));

@@ -119,22 +119,31 @@ def _group(members: tuple[Run, ...], fields: Sequence[str], label: str, metric: 
 
 
 def label(keys: Sequence[tuple], fields: Sequence[str]) -> dict[tuple, str]:
-    """A short name for each group: the fewest fields, taken in order, that tell all apart.
+    """A short name for each group, from few fields that tell all apart.
 
-    Fields that all groups have come first, so that two models are told apart by their names, not
-    by what only one of them has.
+    The next field is always the one that tells most groups apart; of equals that which all groups
+    have, so that two models are told apart by their names, not by what only one of them has.
     """
     order = sorted(range(len(fields)), key=lambda i: any(key[i] is None for key in keys))
     chosen: list[int] = []
-    for i in order:
-        if _told_apart(keys, [*chosen, i]) > _told_apart(keys, chosen):
-            chosen.append(i)
+    while _told_apart(keys, chosen) < len(keys):
+        chosen.append(max(order, key=lambda i: _told_apart(keys, [*chosen, i])))
     short = short_names([fields[i] for i in chosen])
     return {
-        key: ", ".join(f"{short[fields[i]]}={key[i]}" for i in sorted(chosen) if key[i] is not None)
+        key: ", ".join(
+            f"{short[fields[i]]}={_brief(key[i])}" for i in sorted(chosen) if key[i] is not None
+        )
         or "all runs"
         for key in keys
     }
+
+
+def _brief(text: str) -> str:
+    """A number with a fraction gets six digits, any other text stays."""
+    try:
+        return text if text.isdigit() else f"{float(text):.6g}"
+    except ValueError:
+        return text
 
 
 def _told_apart(keys: Sequence[tuple], chosen: Sequence[int]) -> int:

@@ -1,5 +1,6 @@
 """Which fields of a sweep the score depends on."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +36,8 @@ def permutation_importance(
     rises, those below 0 taken as 0, over their sum.
 
     A tree only splits an ordered scale, so a field on a logarithmic scale needs no special care.
-    Numbers are taken as they are, anything else by the order of first appearance; a field that a
-    setting doesn't have is missing (numbers) or a value of its own.
+    Numbers are taken as they are, anything else by the order of its text; a field that a setting
+    doesn't have is missing (numbers) or a value of its own.
 
     Args:
       columns: one a field, each with a value a setting [S]; None where a setting has no such field.
@@ -80,5 +81,11 @@ def _encode(column: Sequence[Any]) -> np.ndarray:
     present = [value for value in column if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         return np.array([np.nan if value is None else float(value) for value in column])
-    codes: dict[str, int] = {}
-    return np.array([codes.setdefault(repr(value), len(codes)) for value in column], float)
+    codes = {text: code for code, text in enumerate(sorted(set(map(str, column)), key=_natural))}
+    return np.array([codes[str(value)] for value in column], float)
+
+
+def _natural(text: str) -> list[tuple[float, str]]:
+    """Sorts `(8,)` before `(16,)`: digits as the numbers that they are."""
+    parts = re.split(r"(\d+)", text)
+    return [(float(part), "") if part.isdigit() else (-1.0, part) for part in parts]

@@ -24,13 +24,14 @@ function best() {
   const range = first.low === null ? "one run" :
     `95 % interval ${figure(first.low)} to ${figure(first.high)}, ${first.n} runs`;
   const state = first.final ? range : `${range}, ${first.status}`;
+  const given = data.axes.filter((i) => first.values[i] !== null).map((i) => `${fields[i].short}=${value(first.values[i])}`);
   const tested = groups.length > 1 && metric.startsWith("test") ? el("p", { class: "quiet" },
     "The best of many on the test split looks better than it is: choose on a validation split, " +
     "then report the test score of the one that was chosen.") : null;
   section("best").append(el("div", { class: "card" },
     el("div", { class: "big" }, figure(first.score)),
     el("div", { class: "quiet" }, `${metric} · ${state}`),
-    groups.length > 1 ? el("div", { class: "label" }, first.label) : null,
+    groups.length > 1 ? el("div", { class: "label" }, given.join(", ")) : null,
     copyable(data.best.command, "command"),
     el("details", {}, el("summary", {}, "The whole config as JSON"), copyable(data.best.config, "config")),
     tested));
@@ -50,12 +51,13 @@ const column = (head, of, show, numeric = true) => ({ head, of, show: show || of
 
 function columns(bySetting, all) {
   const list = [];
-  fields.forEach((field, i) => {
+  for (const i of all ? fields.keys() : data.axes) {
+    const field = fields[i];
     const numeric = runs.every((r) => typeof r.values[i] === "number" || r.values[i] === null);
     list.push(column(field.short, (r) => r.values[i], (r) => value(r.values[i]), numeric));
     list[list.length - 1].title = field.name;
-  });
-  const others = data.metrics.slice(1, all ? undefined : 4).map((name, i) =>
+  }
+  const others = data.metrics.slice(1, all ? undefined : 3).map((name, i) =>
     column(name, (r) => r.metrics[i + 1], (r) => figure(r.metrics[i + 1])));
   if (bySetting) {
     return [
@@ -113,8 +115,8 @@ function table() {
   if (several) buttons.push(
     [toggle("settings", state.bySetting, view(true)), () => state.bySetting],
     [toggle("runs", !state.bySetting, view(false)), () => !state.bySetting]);
-  if (data.metrics.length > 4)
-    buttons.push([toggle("all metrics", false, () => { state.all = !state.all; }), () => state.all]);
+  if (data.metrics.length > 3 || data.axes.length < fields.length)
+    buttons.push([toggle("all columns", false, () => { state.all = !state.all; }), () => state.all]);
   section("table").replaceChildren(el("div", { class: "bar" }, heading, ...buttons.map(([b]) => b)), holder);
   draw();
 }
@@ -134,14 +136,14 @@ function fieldsSection() {
   const hidden = fields.length - Math.min(8, drawn.length);
   const notes = {
     oneField: "Each small dot is a run; the large one is the interquartile mean over seeds with its 95 % interval.",
-    heatMap: "Deeper blue is better. A cell is the interquartile mean over seeds.",
-    twoFields: "Each dot is a setting; deeper blue is better.",
-    parallel: "Each line is a setting, from field to field to its score on the right; deeper blue is better.",
+    heatMap: "Stronger blue is better. A cell is the interquartile mean over seeds.",
+    twoFields: "Each dot is a setting; stronger blue is better.",
+    parallel: "Each line is a setting, from field to field to its score on the right; stronger blue is better.",
   };
   const outside = known.filter((g) => g.score < range[0] || g.score > range[1]).length;
   const aside = [notes[draw.name],
     outside ? `${count(outside, "setting")} far worse than the rest lie${outside === 1 ? "s" : ""} at the scale's end.` : "",
-    hidden ? `${count(hidden, "more field")} that vary along with these, or matter less, are in the table.` : ""];
+    hidden ? `${count(hidden, "more field")} that these decide, or that matter less: see all columns of the table.` : ""];
   section("fields").append(holder, el("p", { class: "quiet" }, aside.join(" ")));
   redrawn(holder, () => draw(holder, drawn.slice(0, 8)));
 }
@@ -155,7 +157,7 @@ function oneField(holder, [i]) {
   const x = fieldScale(i, [box.left, box.right]);
   axes(svg, x, y, box, fields[i].name, metric);
   for (const r of runs) if (r.metrics[0] !== null)
-    svg.append(marked(shape("circle", { cx: x(r.values[i]), cy: inside(r.metrics[0]), r: 3, fill: "var(--grey)" }), r.group));
+    svg.append(marked(shape("circle", { cx: x(r.values[i]) - 10, cy: inside(r.metrics[0]), r: 3, fill: "var(--grey)" }), r.group));
   for (const g of groups) if (g.score !== null) {
     const at = x(g.values[i]);
     if (g.low !== null) svg.append(marked(shape("line", { x1: at, x2: at, y1: inside(g.low), y2: inside(g.high), stroke: "var(--good)", "stroke-width": 2 }), g.place));
@@ -201,7 +203,7 @@ function parallel(holder, drawn) {
   const lines = [...groups].filter((g) => g.score !== null).reverse();
   for (const g of lines) {
     const points = scales.map((s, k) => [at[k], k < drawn.length ? s(g.values[drawn[k]]) : s(clipped(g.score))]);
-    const style = `stroke:${shade(g.score)};stroke-width:${lines.length > 80 ? 1.2 : 1.8}`;
+    const style = `stroke:${shade(g.score)};${lines.length > 80 ? "stroke-width:1.2;stroke-opacity:.6" : ""}`;
     svg.append(withTip(shape("path", { class: "line", d: path(points), style }), groupTip(g.place), g.place));
   }
   scales.forEach((s, k) => {
@@ -243,7 +245,7 @@ function curves() {
     ...data.curves.map((c) => el("option", { selected: c === chosen ? "" : null }, c.name)));
   section("curves").replaceChildren(
     el("div", { class: "bar" }, el("h2", {}, "Curves"), select), holder, below,
-    el("p", { class: "quiet" }, "Lines are means over the runs of a setting, bands go from the lowest to the highest run."));
+    el("p", { class: "quiet" }, `Lines are means over the runs of a setting, bands go from the lowest to the highest run (of the best ${BANDS}; of others where the pointer is).`));
   redrawn(holder, draw);
 }
 
@@ -253,23 +255,26 @@ function importance() {
   const found = data.importance;
   if (!found) { section("importance").hidden = true; return; }
   if (found.why_not) { section("importance").append(el("p", { class: "quiet" }, found.why_not)); return; }
-  const trusted = found.explained > 0.1;
+  const method = `a random forest fitted to the ${found.settings} settings predicts`;
+  if (found.explained <= 0) {
+    section("importance").append(el("p", { class: "quiet" },
+      `Nothing can be said: ${method} nothing of settings that it has not seen.`));
+    return;
+  }
   const bars = found.shares.flatMap(([i, share]) => [
     el("span", { class: "label" }, fields[i].short),
     el("div", { style: `width:${(100 * share).toFixed(1)}%` }), el("span", { class: "number" }, percent(share))]);
-  const told = found.explained <= 0 ? "nothing" : percent(found.explained);
   section("importance").append(
-    el("div", { class: trusted ? "share" : "share faint" }, ...bars),
-    el("p", { class: "quiet" }, (trusted ? "" : "Read nothing into these bars: ") +
-      `a random forest fitted to the ${found.settings} settings predicts ${told} of the variance ` +
-      "of settings that it has not seen. A field's share is how much worse it predicts when that field is shuffled " +
-      "(permutation importance on out-of-bag settings, Breiman 2001), interactions included."));
+    el("div", { class: "share" }, ...bars),
+    el("p", { class: "quiet" }, `For scale: ${method} ${percent(found.explained)} of the variance of settings that it ` +
+      "has not seen. A field's share is how much worse it predicts when that field is shuffled (permutation " +
+      "importance on out-of-bag settings, Breiman 2001), interactions included."));
 }
 
 function statistics() {
   const found = data.statistics;
   if (!found) { section("statistics").hidden = true; return; }
-  const heads = ["setting", "n", "interquartile mean", "mean", "falls short of the best run by", "chance that the first beats it"];
+  const heads = ["setting", "n", "interquartile mean", "mean", "gap to the best run", "P(first is better)"];
   const rows = found.rows.map((row) => marked(el("tr", {},
     el("td", { class: "text" }, dot(row.group), groups[row.group].label), el("td", { class: "number" }, String(row.n)),
     ...["interquartile_mean", "mean", "gap"].map((name) => el("td", { class: "number" }, interval(row[name]))),
@@ -277,12 +282,12 @@ function statistics() {
   const holder = el("div", {});
   const few = Math.min(...found.rows.map((row) => row.n));
   section("statistics").append(
-    el("div", { class: "scroll" }, el("table", {},
+    el("div", { class: "scroll whole" }, el("table", {},
       el("thead", {}, el("tr", {}, ...heads.map((h, i) => el("th", { class: i ? "number" : null }, h)))),
       el("tbody", {}, ...rows))),
     el("p", { class: "quiet" }, "In brackets 95 % bootstrap intervals. The interquartile mean is that of the middle half of the runs " +
       "(of up to three runs, the mean)." + (few < 10 ? ` With as few as ${few} runs an interval is too narrow: it can't know what was never drawn.` : "") +
-      ` A chance of 50 % is no difference. Of settings with two runs or more the best ${COLOURS} are compared.`),
+      ` P is the probability that a run of the first setting beats one of this; 50 % is no difference. Of settings with two runs or more the best ${COLOURS} are compared.`),
     holder,
     el("p", { class: "quiet" }, "Performance profiles: the fraction of a setting's runs that are better than the score below. " +
       "The higher line is better; lines that cross leave it open."));

@@ -30,8 +30,8 @@ from aimodels.training.figures import NOT_CURVES
 from aimodels.training.writers import read_metrics
 
 # How much of it a page can show and still be read: settings compared, curves to choose from,
-# points a curve, axes of parallel coordinates, thresholds of a profile.
-COMPARED, CURVES, POINTS, AXES, THRESHOLDS = 8, 8, 100, 8, 120
+# points a curve, thresholds of a profile.
+COMPARED, CURVES, POINTS, THRESHOLDS = 8, 8, 100, 300
 SHOWN_IN_TEXT = 10
 SCRIPTS = ("charts.js", "report.js")
 
@@ -224,14 +224,32 @@ def _short(value: float) -> float:
 
 
 def _axes(groups: Sequence[Group], fields: Sequence[str]) -> list[int]:
-    """The fields to draw (their indices): of those that split the groups alike, the first."""
-    splits: dict[tuple, int] = {}
-    for index, field in enumerate(fields):
-        codes: dict[str, int] = {}
-        texts = [repr(group.values.get(field)) for group in groups]
-        split = tuple(codes.setdefault(text, len(codes)) for text in texts)
-        splits.setdefault(split, index)
-    return list(splits.values())
+    """The fields that say something of their own (their indices): what to draw.
+
+    A field that another one decides is left out: what only one of the models has, once the model's
+    name is there; of fields that vary together, all but one. A number that each setting has another
+    value of (a random search) decides nothing, and is decided by nothing but a name.
+    """
+    columns = [[_value(group.values, field) for group in groups] for field in fields]
+    distinct = [len(set(column)) for column in columns]
+
+    def rank(i: int) -> tuple[bool, bool]:
+        return not fields[i].endswith(".name"), None in columns[i]
+
+    def random(i: int) -> bool:
+        numbers = all(isinstance(value, int | float) for value in columns[i])
+        return numbers and distinct[i] == len(groups)
+
+    chosen: list[int] = []
+    for i in sorted(range(len(fields)), key=rank):
+        decided = (
+            len(set(zip(columns[j], columns[i], strict=True))) == distinct[j]
+            for j in chosen
+            if fields[j].endswith(".name") or not (random(i) or random(j))
+        )
+        if not any(decided):
+            chosen.append(i)
+    return sorted(chosen)
 
 
 def _importance(groups: Sequence[Group], fields: Sequence[str]) -> dict[str, Any] | None:
@@ -283,9 +301,9 @@ def _statistics(groups: Sequence[Group], mode: Mode) -> dict[str, Any] | None:
         lines.append(
             {
                 "group": place,
-                "mean": profile.value.tolist(),
-                "low": profile.low.tolist(),
-                "high": profile.high.tolist(),
+                "mean": [_short(x) for x in profile.value.tolist()],
+                "low": [_short(x) for x in profile.low.tolist()],
+                "high": [_short(x) for x in profile.high.tolist()],
             }
         )
     return {"rows": rows, "thresholds": (sign * thresholds).tolist(), "profiles": lines}
