@@ -1,6 +1,7 @@
 """Statistics of rliable, the package of Agarwal et al. 2021, as references for ours.
 
-In an environment of its own: `pip install rliable==1.2.0 "pandas<3"`, then `python tests/golden/make_rliable.py`.
+In an environment of its own: `pip install rliable==1.2.0 "pandas<3"`, then
+`python tests/golden/make_rliable.py`.
 """
 
 from pathlib import Path
