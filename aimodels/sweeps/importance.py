@@ -31,8 +31,9 @@ def permutation_importance(
     """The fields' shares in what a random forest can predict of the scores.
 
     Breiman, "Random Forests" (2001), section 10: trees are grown on bootstrap samples of the
-    settings; of the settings that a tree has not seen, one field's values are shuffled, and the
-    rise of the squared error is that field's importance, interactions included. Shares are the
+    settings; for the settings that a tree has not seen, one field's values are drawn anew from
+    those of all settings, and the rise of the squared error is that field's importance,
+    interactions included. Shares are the
     rises, those below 0 taken as 0, over their sum.
 
     A tree only splits an ordered scale, so a field on a logarithmic scale needs no special care.

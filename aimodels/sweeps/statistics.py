@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
-# Resamples of an interval. Its ends then move by about 2 % of its width from one seed to another.
+# Resamples of an interval. Its ends then move by about 1 % of its width from one seed to another.
 REPETITIONS = 5000
 # Numbers that are resampled at once: 8 MB of them.
 CHUNK = 1_000_000

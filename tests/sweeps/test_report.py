@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def trained(tmp_path, small_config):
         "optimizer.learning_rate": (0.001,) * 4 + (0.1,) * 4,
         "task.label_smoothing": (0.0, 0.0, 0.2, 0.2) * 2,
     }
-    config = small_config(replicas={"seeds": (0, 1) * 4, "vary": vary})
+    config = small_config(replicas={"seeds": (0, 1) * 4, "vary": vary, "mode": "vmap"})
     aimodels.train(config, tmp_path / "runs/sweep", verbose=False)
     return tmp_path / "runs"
 
@@ -197,7 +198,7 @@ def test_any_number_of_runs_and_fields(tmp_path, write_run, fields):
     assert made.tags["fields"].count(marks) >= 37
     assert ("importance" in made.hidden) is (fields == 1)
     if fields == 3:
-        heads = [text for text in ("learning_rate", "ema_decay", "features")]
+        heads = ("learning_rate", "ema_decay", "features")
         assert all(head in made.texts["fields"] for head in heads)
         bars = re.findall(r"(learning_rate|ema_decay|features)(\d+) %", made.texts["importance"])
         assert bars[0][0] == "learning_rate"  # which alone decides the score
@@ -235,6 +236,19 @@ def test_the_command(tmp_path, write_run, capsys, monkeypatch):
     # By the loss, lower is better without being told.
     assert main(["report", "..", "--metric=test/loss"]) == 0
     assert "lowest first" in capsys.readouterr().out
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["report", "--help"])
+    assert caught.value.code == 0
+    assert "--metric" in capsys.readouterr().out
+
+
+def test_reading_runs_takes_no_jax():
+    code = "import sys, aimodels.sweeps.report; print('jax' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
 
 
 def test_many_settings_are_cut_in_the_printed_table(tmp_path, write_run, capsys):
