@@ -22,7 +22,7 @@ _PUBLIC = {
     "evaluate": "aimodels.training.run",
     "count_parameters": "aimodels.models",
 }
-_PACKAGES = ("config", "data", "models", "modules", "reproduce", "tasks", "training")
+_PACKAGES = ("config", "data", "models", "modules", "reproduce", "sweeps", "tasks", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -108,6 +108,12 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--workdir", help="where results go (default runs/<experiment>)")
     reproduce.add_argument("--dry_run", action="store_true", help="say what it would cost, and end")
 
+    report = command("report", _report, "compare runs: a page, a CSV and a Parquet file")
+    report.add_argument("folders", nargs="+", metavar="DIR", help="work folders, or above them")
+    report.add_argument("--metric", help="that ranks, e.g. test/accuracy (default: what fits)")
+    report.add_argument("--mode", choices=("max", "min"), help="which end of it is the best")
+    report.add_argument("--out", help="the page (default: report.html in DIR if there is one DIR)")
+
     listing = command("list", _list, "list experiments, models, tasks, data sets and optimizers")
     listing.add_argument("folder", nargs="?", default="experiments", help="of experiment files")
 
@@ -178,6 +184,12 @@ def _reproduce(options: argparse.Namespace) -> None:
         jobs=options.jobs or os.cpu_count() or 1,
         dry_run=options.dry_run,
     )
+
+
+def _report(options: argparse.Namespace) -> None:
+    from aimodels.sweeps.report import report
+
+    report(options.folders, metric=options.metric, mode=options.mode, out=options.out)
 
 
 def _list(options: argparse.Namespace) -> None:
