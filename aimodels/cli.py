@@ -108,6 +108,31 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--workdir", help="where results go (default runs/<experiment>)")
     reproduce.add_argument("--dry_run", action="store_true", help="say what it would cost, and end")
 
+    sweep = command("sweep", _sweep, "train many settings, as few programs as possible")
+    sweep.add_argument("--config", required=True, metavar="FILE", help=config)
+    sweep.add_argument("--workdir", required=True, help="folder of the sweep; made if missing")
+    sweep.add_argument(
+        "--set",
+        action="append",
+        metavar="FIELD=V1,V2",
+        help="values to try, instead of the file's sweep(); repeatable",
+    )
+    sweep.add_argument("--seeds", type=_positive, default=1, help="runs a setting (default 1)")
+    sweep.add_argument("--search", choices=("random", "tpe"), help="draw settings, don't try all")
+    sweep.add_argument("--trials", type=_positive, default=50, help="settings to draw (50)")
+    sweep.add_argument("--metric", help="that is to be best, e.g. test/accuracy")
+    sweep.add_argument("--mode", choices=("max", "min"), help="which end of it is the best")
+    sweep.add_argument("--prune", choices=("none", "asha", "hyperband"), default="none")
+    sweep.add_argument("--population", type=_positive, default=16, help="settings tried at once")
+    sweep.add_argument("--executor", choices=("replicas", "processes", "ray"), default="replicas")
+    sweep.add_argument("--jobs", type=_positive, help="processes at a time (default: one a core)")
+    sweep.add_argument("--cpus", type=float, default=1, help="of a Ray task (default 1)")
+    sweep.add_argument("--gpus", type=float, default=0, help="of a Ray task (default 0)")
+    sweep.add_argument("--address", help="of the Ray cluster (default: one on this machine)")
+    sweep.add_argument("--pack", type=_positive, help="runs a program at most (64; processes: 1)")
+    sweep.add_argument("--retries", type=int, default=2, help="of a program that broke (2)")
+    sweep.add_argument("--dry_run", action="store_true", help="print the plan, and end")
+
     report = command("report", _report, "compare runs: a page, a CSV and a Parquet file")
     report.add_argument("folders", nargs="+", metavar="DIR", help="work folders, or above them")
     report.add_argument("--metric", help="that ranks, e.g. test/accuracy (default: what fits)")
@@ -182,6 +207,40 @@ def _reproduce(options: argparse.Namespace) -> None:
         seeds=options.seeds,
         rows=options.rows.split(",") if options.rows else None,
         jobs=options.jobs or os.cpu_count() or 1,
+        dry_run=options.dry_run,
+    )
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from aimodels.sweeps import executors
+    from aimodels.sweeps.groups import pick_mode
+    from aimodels.sweeps.plan import MOST_REPLICAS
+    from aimodels.sweeps.space import from_text
+    from aimodels.sweeps.sweep import Search, sweep
+
+    search = options.search and Search(
+        options.search,
+        options.trials,
+        options.metric,
+        options.mode or pick_mode(options.metric or ""),
+        options.population,
+        options.prune,
+    )
+    make = {
+        "replicas": lambda: None,
+        "processes": lambda: executors.processes(options.jobs or os.cpu_count() or 1),
+        "ray": lambda: executors.ray(options.cpus, options.gpus, options.address),
+    }
+    sweep(
+        options.config,
+        options.workdir,
+        overrides=options.overrides,
+        settings=from_text(options.set) if options.set else None,
+        seeds=options.seeds,
+        search=search or None,
+        executor=make[options.executor](),
+        most_replicas=options.pack or (MOST_REPLICAS if options.executor == "replicas" else 1),
+        retries=options.retries,
         dry_run=options.dry_run,
     )
 

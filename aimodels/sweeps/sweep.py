@@ -1,0 +1,230 @@
+"""Trains every setting of a sweep over several seeds, in as few programs as possible."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aimodels.config import Experiment, differences, load_experiment, plain
+from aimodels.errors import UserError
+from aimodels.files import write_atomically
+from aimodels.sweeps import executors, space
+from aimodels.sweeps.executors import Executor
+from aimodels.sweeps.groups import Mode
+from aimodels.sweeps.plan import MOST_REPLICAS, PlannedProgram, PlannedRun, pack
+from aimodels.sweeps.report import report
+from aimodels.training.progress import duration
+from aimodels.training.workdir import read_results, write_json
+
+
+@dataclass(frozen=True)
+class Search:
+    """How settings are drawn instead of trying all.
+
+    Attributes:
+      method: `random`, or `tpe` (needs Optuna).
+      trials: how many settings.
+      metric: `split/name` that is to be best; needed for `tpe`.
+      mode: whether the best is the largest or the smallest.
+      population: settings that `tpe` suggests at once, trained as replicas.
+      pruner: `none`, `asha` or `hyperband` stop settings that fall behind, at their evaluations.
+    """
+
+    method: str
+    trials: int
+    metric: str | None = None
+    mode: Mode = "max"
+    population: int = 16
+    pruner: str = "none"
+
+
+def sweep(
+    config: str,
+    workdir: str | Path,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    settings: Mapping[str, Sequence[Any]] | None = None,
+    seeds: int = 1,
+    search: Search | None = None,
+    executor: Executor | None = None,
+    most_replicas: int = MOST_REPLICAS,
+    retries: int = 2,
+    dry_run: bool = False,
+) -> list[PlannedProgram]:
+    """Trains the settings of a sweep; a call that was stopped goes on where it was.
+
+    Args:
+      config: `FILE.py[:variant]`.
+      workdir: of the sweep; made if missing, refused if it holds another sweep.
+      overrides: dotted field -> text, for every run.
+      settings: a space that stands instead of the file's `sweep()`.
+      seeds: runs a setting, with seeds 0, 1, ...
+      search: draws settings; None tries every combination.
+      executor: who runs the programs; None is this process.
+      most_replicas: runs in one program at most.
+      retries: how often a program is started again after an error that may pass.
+      dry_run: only say what would be run.
+
+    Returns:
+      The programs.
+
+    Raises:
+      UserError: nothing could be run as asked.
+      Stopped: a signal came; what was done is kept.
+    """
+    path, _, variant = config.partition(":")
+    experiment = load_experiment(path)
+    base = plain(experiment.config(variant or None, overrides))
+    tried = space.check(settings or _own_space(experiment), f"sweep of {path}")
+    workdir = Path(workdir)
+    identity = {"config": base, "space": space.as_json(tried), "seeds": seeds}
+    if search is not None:
+        identity["search"] = vars(search)
+    _say(experiment.title)
+    if search is not None and search.method == "tpe":
+        programs = _searched(
+            base, tried, workdir, identity, seeds, search, executor, most_replicas, retries, dry_run
+        )
+    else:
+        chosen = space.grid(tried) if search is None else _drawn(tried, search.trials)
+        runs = [PlannedRun(setting, seed) for setting in chosen for seed in range(seeds)]
+        programs = pack(base, runs, most_replicas)
+        _say_plan(programs, workdir)
+        if not dry_run:
+            _claim(workdir, identity)
+            execute(programs, workdir, executor or executors.here(), retries)
+    if not dry_run:
+        metric = search and search.metric
+        mode = search.mode if search and metric else None
+        report([workdir / "programs"], metric=metric, mode=mode, out=workdir / "report.html")
+    return programs
+
+
+def _searched(
+    base: dict[str, Any],
+    tried: space.Space,
+    workdir: Path,
+    identity: dict[str, Any],
+    seeds: int,
+    search: Search,
+    executor: Executor | None,
+    most_replicas: int,
+    retries: int,
+    dry_run: bool,
+) -> list[PlannedProgram]:
+    """Population after population, until so many trials were told."""
+    from aimodels.sweeps.search import Study
+
+    if search.metric is None:
+        raise UserError("--search tpe needs --metric, e.g. --metric test/accuracy")
+    if executor is not None and search.pruner != "none":
+        raise UserError("--prune needs --executor replicas: only there evaluations are watched")
+    if dry_run:
+        runs = [PlannedRun(setting, 0) for setting in _drawn(tried, search.population)]
+        programs = pack(base, [replace(r, seed=s) for r in runs for s in range(seeds)])
+        _say(f"{search.trials} trials, {search.population} at a time; a population, say:")
+        _say_plan(programs, workdir)
+        return programs
+    _claim(workdir, identity)
+    steps = base["training"]["steps"]
+    study = Study(tried, workdir, search.metric, search.mode, search.pruner, steps)
+    programs = []
+    while study.ended() < search.trials:
+        size = min(search.population, search.trials - study.ended())
+        _say(f"trials {study.ended() + 1} to {study.ended() + size} of {search.trials}")
+        suggested = study.population(size)
+        runs = [replace(run, seed=seed) for run in suggested for seed in range(seeds)]
+        population = pack(base, runs, most_replicas)
+        execute(population, workdir, executor or executors.here(study.pruner), retries)
+        study.tell(population, workdir)
+        programs += population
+    return programs
+
+
+def execute(
+    programs: Sequence[PlannedProgram], workdir: Path, executor: Executor, retries: int
+) -> dict[str, str]:
+    """Runs programs that aren't done; says and keeps how each ended.
+
+    Returns:
+      Name of each program that failed -> why.
+    """
+    file = workdir / "failed.json"
+    waiting = [
+        program
+        for program in programs
+        if read_results(executors.folder_of(workdir, program)) is None
+    ]
+    if len(waiting) < len(programs):
+        _say(f"{len(programs) - len(waiting)} of {len(programs)} programs are done already")
+    failed: dict[str, str] = {}
+    write_json(file, failed)
+    for number, ended in enumerate(executor(waiting, workdir, retries), 1):
+        results = read_results(executors.folder_of(workdir, ended.program)) or {}
+        took = f"in {duration(results['seconds'])}" if results else f"failed: {ended.error}"
+        tried = f" (attempt {ended.attempts})" if ended.attempts > 1 else ""
+        _say(
+            f"{number} of {len(waiting)}: {ended.program.name}, {len(ended.program.runs)} runs, "
+            f"{took}{tried}"
+        )
+        if ended.error:
+            failed[ended.program.name] = ended.error
+            write_json(file, failed)
+    return failed
+
+
+def _own_space(experiment: Experiment) -> Any:
+    if not hasattr(experiment.module, "sweep"):
+        raise UserError(
+            f"{experiment.path} says not what to vary: it defines no function sweep(); give "
+            "--set FIELD=VALUE,VALUE,... one or more times"
+        )
+    return experiment.module.sweep()
+
+
+def _drawn(tried: space.Space, trials: int) -> list[space.Setting]:
+    generator = np.random.Generator(np.random.Philox(0))
+    return [space.sample(tried, generator) for _ in range(trials)]
+
+
+def _claim(workdir: Path, identity: dict[str, Any]) -> None:
+    """Makes the folder, or refuses one of another sweep."""
+    file = workdir / "sweep.json"
+    identity = json.loads(json.dumps(plain(identity)))
+    if file.is_file():
+        before = json.loads(file.read_text())
+        if before != identity:
+            lines = differences(before, identity, "sweep")
+            raise UserError(
+                f"{workdir} belongs to another sweep; it differs in\n  "
+                + "\n  ".join(lines)
+                + "\nchoose another folder with --workdir"
+            )
+        return
+    if workdir.exists() and any(workdir.iterdir()):
+        raise UserError(
+            f"{workdir} is not empty and holds no sweep; choose another folder with --workdir"
+        )
+    write_atomically(file, json.dumps(identity, indent=2) + "\n")
+
+
+def _say_plan(programs: Sequence[PlannedProgram], workdir: Path) -> None:
+    runs = sum(len(program.runs) for program in programs)
+    _say(f"{runs} runs in {len(programs)} programs; results go to {workdir}")
+    for program in programs:
+        inside = ", ".join(program.config.replicas.vary) or "seeds"
+        fixed = {
+            field: value
+            for field, value in program.runs[0].setting.items()
+            if field not in program.config.replicas.vary
+        }
+        also = "".join(f", {field}={value}" for field, value in fixed.items())
+        _say(f"  {program.name}  {len(program.runs)} runs that differ in {inside}{also}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
