@@ -19,10 +19,10 @@ from aimodels.config import plain
 from aimodels.errors import UserError
 from aimodels.files import write_atomically
 from aimodels.training.curves import NOT_METRICS
+from aimodels.training.replicas import DONE, read_stopped
 from aimodels.training.workdir import read_results
 from aimodels.training.writers import read_metrics
 
-DONE = "done"
 # What stands in the columns of a run that aren't fields or metrics.
 BEFORE, BETWEEN, AFTER = ("folder", "replica"), ("seed",), ("steps", "seconds", "status")
 
@@ -137,11 +137,13 @@ def read_folder(folder: Path) -> list[Run]:
     finished = {index: replica for index, replica in enumerate(results.get("replicas", ()))}
     whole = all(replica.get("metrics") for replica in finished.values())
     logged = {} if finished and whole else _last_evaluation(folder, len(seeds))
+    stopped = read_stopped(folder)
     runs = []
     for index, seed in enumerate(seeds):
         step, evaluation = logged.get(index, (0, {}))
         replica = finished.get(index)
-        status = f"unfinished at step {step}" if replica is None else replica.get("status", DONE)
+        unfinished = stopped.get(index, (step, f"unfinished at step {step}"))[1]
+        status = unfinished if replica is None else replica.get("status", DONE)
         own = _with(config, varied[index] | {"replicas.seeds": (seed,), "replicas.vary": {}})
         settings = dict(_flat({k: v for k, v in own.items() if k != "replicas"}))
         runs.append(

@@ -168,8 +168,8 @@ def execute(
         took = f"in {duration(results['seconds'])}" if results else f"failed: {ended.error}"
         tried = f" (attempt {ended.attempts})" if ended.attempts > 1 else ""
         _say(
-            f"{number} of {len(waiting)}: {ended.program.name}, {len(ended.program.runs)} runs, "
-            f"{took}{tried}"
+            f"{number} of {len(waiting)}: {ended.program.name}, "
+            f"{len(ended.program.runs)} run(s), {took}{tried}"
         )
         if ended.error:
             failed[ended.program.name] = ended.error
@@ -216,14 +216,16 @@ def _say_plan(programs: Sequence[PlannedProgram], workdir: Path) -> None:
     runs = sum(len(program.runs) for program in programs)
     _say(f"{runs} runs in {len(programs)} programs; results go to {workdir}")
     for program in programs:
+        count = len(program.runs)
         inside = ", ".join(program.config.replicas.vary) or "seeds"
         fixed = {
             field: value
             for field, value in program.runs[0].setting.items()
             if field not in program.config.replicas.vary
         }
-        also = "".join(f", {field}={value}" for field, value in fixed.items())
-        _say(f"  {program.name}  {len(program.runs)} runs that differ in {inside}{also}")
+        settings = [f"{field}={value}" for field, value in fixed.items()]
+        settings.insert(0, f"{count} runs that differ in {inside}" if count > 1 else "1 run")
+        _say(f"  {program.name}  {', '.join(settings)}")
 
 
 def _say(text: str) -> None:

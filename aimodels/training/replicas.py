@@ -29,7 +29,7 @@ class Replicas:
             for index, at in enumerate(steps)
             if at < self.step
         }
-        for index, (at, status) in _read(self._file).items():
+        for index, (at, status) in read_stopped(workdir).items():
             if at <= self.step:  # what came later will come again
                 self._stopped[index] = at, status
                 self.active[index] = False
@@ -56,9 +56,10 @@ class Replicas:
 Pruner = Callable[[int, dict[str, np.ndarray], np.ndarray], list[int]]
 
 
-def _read(file: Path) -> dict[int, tuple[int, str]]:
+def read_stopped(workdir: Path) -> dict[int, tuple[int, str]]:
+    """Replica -> (step, status) of those that a work folder's run has stopped."""
     try:
-        read = json.loads(file.read_text())
+        read = json.loads((workdir / "stopped.json").read_text())
     except (OSError, json.JSONDecodeError):
         return {}
     return {int(index): (at, status) for index, (at, status) in read.items()}

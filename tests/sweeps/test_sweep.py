@@ -1,0 +1,213 @@
+"""Whole sweeps: their results, their faults, their searches."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from aimodels.errors import UserError
+from aimodels.sweeps import executors
+from aimodels.sweeps.sweep import Search, sweep
+from aimodels.training.run import train
+
+SETTINGS = {"optimizer.learning_rate": (1e-3, 1e-2), "model.features": ((8,), (4, 4))}
+
+
+def rows(workdir):
+    """sweep.csv, by setting and seed, without what depends on the clock or the folder."""
+    with (workdir / "sweep.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    keys = ("optimizer.learning_rate", "model.features", "seed")
+    metrics = ("test/accuracy", "test/loss", "status", "steps")
+    return {tuple(line[k] for k in keys): [line[m] for m in metrics] for line in lines}
+
+
+def test_all_settings_and_seeds_are_trained_and_reported(experiment, tmp_path, capsys):
+    programs = sweep(experiment, tmp_path / "sweep", settings=SETTINGS, seeds=2)
+    assert len(programs) == 2
+    found = rows(tmp_path / "sweep")
+    assert len(found) == 8
+    assert {status for *_, status, _ in found.values()} == {"done"}
+    assert len({tuple(values[:2]) for values in found.values()}) == 8
+    for name in ("report.html", "sweep.parquet", "sweep.json"):
+        assert (tmp_path / "sweep" / name).is_file()
+    out, messages = capsys.readouterr()
+    assert "test/accuracy, highest first" in out
+    assert "8 runs in 2 programs" in messages
+
+
+def test_a_dry_run_writes_nothing(experiment, tmp_path, capsys):
+    sweep(experiment, tmp_path / "sweep", settings=SETTINGS, dry_run=True)
+    assert not (tmp_path / "sweep").exists()
+    assert "4 runs in 2 programs" in capsys.readouterr().err
+
+
+def test_nothing_done_is_done_twice(experiment, tmp_path, capsys):
+    sweep(experiment, tmp_path / "sweep", settings=SETTINGS)
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
+    assert len(first) == 2
+    capsys.readouterr()
+    sweep(experiment, tmp_path / "sweep", settings=SETTINGS)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")} == first
+    assert "2 of 2 programs are done already" in capsys.readouterr().err
+
+
+def test_another_sweep_is_refused_with_what_differs(experiment, tmp_path):
+    sweep(experiment, tmp_path / "sweep", settings=SETTINGS)
+    with pytest.raises(UserError, match="belongs to another sweep"):
+        sweep(experiment, tmp_path / "sweep", settings={"optimizer.learning_rate": (0.1,)})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="holds no sweep"):
+        sweep(experiment, tmp_path / "mine", settings=SETTINGS)
+
+
+def test_a_program_that_fails_is_reported_and_the_others_go_on(experiment, tmp_path, capsys):
+    settings = {"optimizer.name": ("sgd", "adam"), "optimizer.learning_rate": (1e25, 1e-2)}
+    sweep(experiment, tmp_path / "sweep", settings=settings, most_replicas=1)
+    with (tmp_path / "sweep/sweep.csv").open() as file:
+        found = {
+            (r["optimizer.name"], float(r["optimizer.learning_rate"])): r["status"]
+            for r in csv.DictReader(file)
+        }
+    assert found["sgd", 1e25].startswith("failed at step")
+    assert found["sgd", 1e-2] == found["adam", 1e-2] == "done"
+    failed = json.loads((tmp_path / "sweep/failed.json").read_text())
+    assert any("not finite at step" in error for error in failed.values())
+
+
+def test_an_error_that_passes_is_tried_again(experiment, tmp_path, monkeypatch):
+    calls = []
+
+    def shaky(*arguments, **fields):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RuntimeError("the disk went away")
+        return train(*arguments, **fields)
+
+    monkeypatch.setattr("aimodels.training.run.train", shaky)
+    sweep(experiment, tmp_path / "sweep", settings={"optimizer.learning_rate": (1e-3,)})
+    assert len(calls) == 2
+    assert {status for *_, status, _ in _statuses(tmp_path / "sweep")} == {"done"}
+
+
+def test_an_error_that_stays_is_reported(experiment, tmp_path, monkeypatch):
+    def broken(*arguments, **fields):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr("aimodels.training.run.train", broken)
+    with pytest.raises(UserError, match="no work folder"):
+        sweep(experiment, tmp_path / "sweep", settings={"optimizer.learning_rate": (1e-3,)})
+    failed = json.loads((tmp_path / "sweep/failed.json").read_text())
+    assert list(failed.values()) == ["RuntimeError: no such luck"]
+
+
+def _statuses(workdir):
+    with (workdir / "sweep.csv").open() as file:
+        return [(line["seed"], line["status"], line["steps"]) for line in csv.DictReader(file)]
+
+
+def test_processes_give_the_same_results(experiment, tmp_path):
+    settings = {"optimizer.learning_rate": (1e-3, 1e-2)}
+    sweep(experiment, tmp_path / "here", settings=settings, most_replicas=1)
+    sweep(
+        experiment,
+        tmp_path / "processes",
+        settings=settings,
+        most_replicas=1,
+        executor=executors.processes(2),
+    )
+    with_features = [rows_of(tmp_path / name) for name in ("here", "processes")]
+    assert with_features[0] == with_features[1]
+    assert len(list((tmp_path / "processes/logs").iterdir())) == 2
+
+
+def rows_of(workdir):
+    with (workdir / "sweep.csv").open() as file:
+        return {
+            (line["optimizer.learning_rate"], line["seed"]): (
+                line["test/accuracy"],
+                line["test/loss"],
+            )
+            for line in csv.DictReader(file)
+        }
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("executor", ["replicas", "processes"])
+def test_a_sweep_that_was_stopped_goes_on(experiment, tmp_path, number, executor):
+    command = [sys.executable, "-m", "aimodels.cli", "sweep", f"--config={experiment}"]
+    command += ["--set", "optimizer.learning_rate=1e-3,1e-2", "--pack=1", "--seeds=2"]
+    command += ["--config.checkpoint.every=50", "--config.training.steps=400", "--jobs=2"]
+    command += [f"--executor={executor}"]
+    stopped = [*command, f"--workdir={tmp_path / 'stopped'}"]
+    process = subprocess.Popen(stopped, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    limit = time.monotonic() + 120
+    while not list((tmp_path / "stopped").rglob("results.json")) and time.monotonic() < limit:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, messages = process.communicate(timeout=60)
+    assert "Traceback" not in messages
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert "the same command goes on from there" in messages
+    time.sleep(6 if (number, executor) == (signal.SIGKILL, "processes") else 0)  # orphans end
+    done = {p: p.stat().st_mtime_ns for p in (tmp_path / "stopped").rglob("results.json")}
+    assert done
+    again = subprocess.run(stopped, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "programs are done already" in again.stderr
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+    whole = [*command, f"--workdir={tmp_path / 'whole'}"]
+    assert subprocess.run(whole, capture_output=True).returncode == 0
+    assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
+    assert len(rows_of(tmp_path / "whole")) == 4
+
+
+def test_optuna_searches_a_conditional_space_and_goes_on(experiment, tmp_path, capsys):
+    pytest.importorskip("optuna")
+    search = Search("tpe", 6, "test/accuracy", "max", population=3)
+    programs = sweep(experiment, tmp_path / "search", search=search)
+    assert sum(len(program.runs) for program in programs) == 6
+    with (tmp_path / "search/sweep.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 6
+    assert len({line["optimizer.learning_rate"] for line in lines}) == 6
+    first = (tmp_path / "search/optuna.log").read_text()
+    sweep(experiment, tmp_path / "search", search=search)
+    assert (tmp_path / "search/optuna.log").read_text() == first
+
+
+def test_a_pruner_stops_what_falls_behind(experiment, tmp_path):
+    pytest.importorskip("optuna")
+    search = Search("tpe", 8, "test/accuracy", "max", population=4, pruner="asha")
+    overrides = {"training.steps": "64", "evaluation.every": "1", "training.log_every": "64"}
+    space = {"optimizer.learning_rate": (1e-6, 1e-5, 1e-2, 3e-2)}
+    sweep(experiment, tmp_path / "search", settings=space, search=search, overrides=overrides)
+    statuses = [status for _, status, _ in _statuses(tmp_path / "search")]
+    assert len(statuses) == 8
+    assert any(status.startswith("pruned at step") for status in statuses)
+    assert "done" in statuses
+
+
+def test_a_search_without_what_it_needs_says_so(experiment, tmp_path):
+    with pytest.raises(UserError, match="--search tpe needs --metric"):
+        sweep(experiment, tmp_path / "search", search=Search("tpe", 4))
+    search = Search("tpe", 4, "test/accuracy", pruner="asha")
+    with pytest.raises(UserError, match="--prune needs --executor replicas"):
+        sweep(experiment, tmp_path / "search", search=search, executor=executors.processes(1))
+    with pytest.raises(UserError, match=r"'optimizer.learning_rate' is a distribution"):
+        sweep(experiment, tmp_path / "search")
+
+
+def test_a_local_ray_cluster_gives_the_same_results(experiment, tmp_path):
+    pytest.importorskip("ray")
+    settings = {"optimizer.learning_rate": (1e-3, 1e-2)}
+    sweep(experiment, tmp_path / "here", settings=settings, most_replicas=1)
+    executor = executors.ray(1, 0, None)
+    sweep(experiment, tmp_path / "ray", settings=settings, most_replicas=1, executor=executor)
+    assert rows_of(tmp_path / "here") == rows_of(tmp_path / "ray")
