@@ -9,6 +9,7 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,14 @@ from pathlib import Path
 from aimodels.errors import Stopped, TrainingFailed, UserError
 
 EPILOG = "Every field of a config can be given as --config.SECTION.FIELD=VALUE."
+
+
+def program() -> None:
+    """`aimodels` as a process of its own."""
+    code = main()
+    # All is done and said; from here on Ctrl-C would only get a traceback of Python's own end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -227,4 +236,4 @@ def _data_show(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
