@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aimodels.errors import Stopped, TrainingFailed, UserError
 
@@ -21,6 +22,7 @@ EPILOG = "Every field of a config can be given as --config.SECTION.FIELD=VALUE."
 
 def program() -> None:
     """`aimodels` as a process of its own."""
+    sys.unraisablehook = _unraisable
     code = main()
     # All is done and said; from here on Ctrl-C would only get a traceback of Python's own end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -147,6 +149,12 @@ def _quiet_libraries() -> None:
     for name in ("absl", "jax", "orbax", "asyncio", "concurrent.futures"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _unraisable(unraisable: Any) -> None:
+    """Leaves out what Orbax's writers say of a save that already failed, and was told as such."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _train(options: argparse.Namespace) -> None:

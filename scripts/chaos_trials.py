@@ -96,7 +96,8 @@ def run_trial(trial: Trial, folder: Path, whole: "Whole") -> None:
                 if moment is None:
                     one.ends_with()
                     break
-                trial.strikes.append(f"{moment}: {DISTURBANCES[trial.disturbance](one)}")
+                trial.strikes.append(moment)
+                trial.strikes[-1] += f": {DISTURBANCES[trial.disturbance](one)}"
                 if read_results(workdir):
                     break
             finally:

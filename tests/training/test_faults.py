@@ -356,3 +356,21 @@ def test_a_disk_that_fills_up_in_training_ends_the_run(small_config, tmp_path):
         assert "the disk is full" in messages
     finally:
         subprocess.run(["umount", str(disk)], check=False)
+
+
+def test_a_save_that_fails_half_way_leaves_no_traceback():
+    hook = "import sys; from aimodels.cli import _unraisable; sys.unraisablehook = _unraisable\n"
+    program = """
+class Dies:
+    def __del__(self):
+        raise RuntimeError({message!r})
+
+Dies()
+"""
+    messages = {}
+    for message in ("Event loop is closed", "another one"):
+        command = [sys.executable, "-c", hook + program.format(message=message)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        messages[message] = done.stderr
+    assert messages["Event loop is closed"] == ""
+    assert "RuntimeError: another one" in messages["another one"]
