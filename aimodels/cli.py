@@ -9,13 +9,24 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aimodels.errors import Stopped, TrainingFailed, UserError
 
 EPILOG = "Every field of a config can be given as --config.SECTION.FIELD=VALUE."
+
+
+def program() -> None:
+    """`aimodels` as a process of its own."""
+    sys.unraisablehook = _unraisable
+    code = main()
+    # All is done and said; from here on Ctrl-C would only get a traceback of Python's own end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -171,6 +182,12 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+def _unraisable(unraisable: Any) -> None:
+    """Leaves out what Orbax's writers say of a save that already failed, and was told as such."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
+
+
 def _train(options: argparse.Namespace) -> None:
     from aimodels.config import load_config
     from aimodels.training.run import train
@@ -298,4 +315,4 @@ def _data_show(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -1,8 +1,11 @@
 """Files that a reader never sees half written."""
 
 import os
+import re
 import secrets
 from pathlib import Path
+
+_PARTIAL = re.compile(r"\..+\.\d+-[0-9a-f]{8}")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -25,3 +28,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partials(folder: Path) -> list[Path]:
+    """What calls of `write_atomically` left half written in a folder when they were killed.
+
+    They may also be those of a writer that still lives; whoever removes them holds a lock.
+    """
+    return [path for path in folder.iterdir() if _PARTIAL.fullmatch(path.name)]

@@ -3,10 +3,13 @@
 `checkpoints/<step>/` holds the state, the config and the metrics of a step. Files are written by
 a thread while training goes on; Orbax writes into a temporary folder and renames it, so a save
 that was killed is never picked up. Orbax does not notice a flipped bit: a checksum of every array
-is stored beside them and compared when they are read.
+is stored beside them and compared when they are read. Which steps are kept is decided here and not
+by Orbax, whose manager reads every step's metrics when it is opened, forgets those of an earlier
+process, and removes a step file by file where it stands.
 """
 
 import errno
+import json
 import os
 import shutil
 import zlib
@@ -22,6 +25,9 @@ from aimodels.config import Config, plain
 from aimodels.errors import UserError
 from aimodels.tasks.base import State
 from aimodels.training.parallel import path_of
+
+# In the names of folders that are being written, which no reader takes for a step.
+UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 class Checkpoints:
@@ -39,6 +45,7 @@ class Checkpoints:
         # One thread: saves happen in their order, and Orbax is imported where nobody waits.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[Future] = []
+        self._metrics: dict[int, dict[str, float]] = {}  # of steps that were looked at
 
     # --- saving ----------------------------------------------------------------------------------
 
@@ -78,6 +85,7 @@ class Checkpoints:
             "metrics": metrics,
             "checksums": {name: checksum(array) for name, array in arrays.items()},
         }
+        about["checksum"] = _checksum_of_text(about)
         try:
             manager = self._open()
             # Asked first: a disk that fills up under Orbax's threads leaves tracebacks of theirs.
@@ -89,11 +97,12 @@ class Checkpoints:
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about)
                 ),
-                metrics=metrics,
                 force=True,
             )
+            self._metrics[step] = metrics
+            self._prune()
         except Exception as error:
-            for partial in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+            for partial in self.folder.glob(f"{step}{UNFINISHED}*"):
                 shutil.rmtree(partial, ignore_errors=True)
             kept = self.steps()
             again = f"it goes on from step {kept[-1]}" if kept else "it starts from step 0"
@@ -103,28 +112,30 @@ class Checkpoints:
                 f"same command again: {again}."
             ) from error
 
+    def _prune(self) -> None:
+        """Keeps the newest and the best; removes the others and what killed processes left.
+
+        A step is renamed before it is removed, so that half of one is never taken for a whole one.
+        """
+        for leftover in self.folder.glob(f"*{UNFINISHED}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        steps = self.steps()
+        kept = {*steps[-self._config.checkpoint.keep :], self.best_step()}
+        for step in set(steps) - kept:
+            aside = self.folder / f"{step}{UNFINISHED}-removed"
+            (self.folder / str(step)).rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+
     def _open(self) -> Any:
         if self._manager is None:
             import orbax.checkpoint as ocp
-            from orbax.checkpoint import checkpoint_managers as policies
 
-            checkpoint = self._config.checkpoint
-            keep: list[Any] = [policies.LatestN(checkpoint.keep)]
-            if checkpoint.best:
-                sign = 1 if checkpoint.best_mode == "max" else -1
-                keep.append(
-                    policies.BestN(
-                        get_metric_fn=lambda metrics: sign * metrics[checkpoint.best],
-                        n=1,
-                        keep_checkpoints_without_metrics=False,
-                    )
-                )
             self._manager = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
-                    preservation_policy=policies.AnyPreservationPolicy(keep),
                     enable_async_checkpointing=False,
                     create=True,
+                    lightweight_initialize=True,  # a damaged step does not stop the others
                 ),
             )
         return self._manager
@@ -143,18 +154,24 @@ class Checkpoints:
         scores = {}
         for step in self.steps() if checkpoint.best else ():
             try:
-                scores[step] = self.about(step)["metrics"][checkpoint.best]
+                if step not in self._metrics:
+                    self._metrics[step] = self.about(step)["metrics"]
+                scores[step] = self._metrics[step][checkpoint.best]
             except Exception:  # damaged, or saved between two evaluations
                 continue
         pick = max if checkpoint.best_mode == "max" else min
         return pick(scores, key=lambda step: scores[step]) if scores else None
 
     def about(self, step: int) -> dict[str, Any]:
-        """The config, metrics and checksums stored with a step."""
+        """The config, metrics and checksums stored with a step.
+
+        Raises:
+          Exception: of whatever kind, if it can't be read; `ValueError` if it was changed.
+        """
         import orbax.checkpoint as ocp
 
         args = ocp.args.Composite(about=ocp.args.JsonRestore())
-        return self._open().restore(step, args=args)["about"]
+        return _unchanged(self._open().restore(step, args=args)["about"])
 
     def restore(self, step: int, target: State) -> State:
         """The state of a step. Raises `UserError` if it is damaged.
@@ -176,11 +193,11 @@ class Checkpoints:
                 state=ocp.args.StandardRestore(abstract), about=ocp.args.JsonRestore()
             )
             restored = self._open().restore(step, args=args)
+            stored = _unchanged(restored["about"])["checksums"]
         except Exception as error:
             raise UserError(
                 f"checkpoint {self.folder / str(step)} is damaged: {_short(error)}"
             ) from error
-        stored = restored["about"]["checksums"]
         for name, array in restored["state"].items():
             if stored.get(name) != checksum(np.asarray(array)):
                 raise UserError(
@@ -220,6 +237,18 @@ def checksum(array: np.ndarray) -> str:
     """CRC-32 of an array's bytes, with its shape and type: any single flipped bit changes it."""
     array = np.ascontiguousarray(array)
     return f"{zlib.crc32(array.view(np.uint8).reshape(-1).data):08x} {array.dtype} {array.shape}"
+
+
+def _checksum_of_text(about: dict[str, Any]) -> str:
+    """CRC-32 of a description as JSON, without its own checksum."""
+    rest = {name: value for name, value in about.items() if name != "checksum"}
+    return f"{zlib.crc32(json.dumps(rest, sort_keys=True).encode()):08x}"
+
+
+def _unchanged(about: dict[str, Any]) -> dict[str, Any]:
+    if about.get("checksum") != _checksum_of_text(about):
+        raise ValueError("its description does not have the checksum that was stored with it")
+    return about
 
 
 def _flatten(state: State) -> dict[str, Any]:

@@ -171,8 +171,8 @@ def train(
             return Result(workdir, done)
         outcome = _train(assembly, workdir, feeds, evaluator, progress, pruner)
         results = _results(config, outcome, origin)
-        write_json(workdir / "results.json", results)
         curves_png(workdir / "metrics.jsonl", workdir / "curves.png")
+        write_json(workdir / "results.json", results)  # the last: it says that all is there
     progress.close()
     return Result(workdir, results)
 

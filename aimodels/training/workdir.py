@@ -13,7 +13,7 @@ from typing import Any
 
 from aimodels.config import Config, differences, plain, to_json
 from aimodels.errors import UserError
-from aimodels.files import write_atomically
+from aimodels.files import partials, write_atomically
 
 
 @contextlib.contextmanager
@@ -40,17 +40,22 @@ def opened(workdir: Path, config: Config) -> Iterator[None]:
                 f"work folder {workdir} is in use by another process; wait for it, or choose "
                 "another folder with --workdir"
             ) from None
+        leftovers = partials(workdir)  # a start that was killed may have left no more than that
         if file.exists():
             _check_same(file, config)
         else:
-            strangers = [p.name for p in workdir.iterdir() if p.name != ".lock"]
+            ours = {".lock", *(path.name for path in leftovers)}
+            strangers = {path.name for path in workdir.iterdir()} - ours
             if strangers:
                 raise UserError(
                     f"work folder {workdir} is not empty and has no config.json (it has "
                     f"{', '.join(sorted(strangers)[:3])}); choose another one with --workdir"
                 )
             write_atomically(file, to_json(config))
+        if not (workdir / "environment.json").exists():
             write_json(workdir / "environment.json", environment())
+        for path in leftovers:
+            path.unlink()
         yield
 
 

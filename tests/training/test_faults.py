@@ -1,8 +1,10 @@
 """A run that is stopped at any moment and started again ends with the same bits."""
 
+import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +19,7 @@ import pytest
 from aimodels.config import load_config, load_experiment, to_json
 from aimodels.errors import UserError
 from aimodels.training.run import load, train
-from aimodels.training.writers import read_metrics
+from aimodels.training.writers import MetricsWriter, read_metrics
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(ROOT.glob("experiments/**/*.py"))
@@ -159,7 +161,22 @@ def lose_the_description(folder):
     shutil.rmtree(folder / "about")
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, cut_off, lose_the_description])
+def change_the_description(folder):
+    """A digit of its metrics, so that it can still be read."""
+    file = next(file for file in (folder / "about").rglob("*") if "test/loss" in _text(file))
+    before = file.read_text()
+    after = re.sub(r'("test/loss": \d\.)(\d)', lambda m: m[1] + str((int(m[2]) + 1) % 10), before)
+    assert after != before
+    file.write_text(after)
+
+
+def _text(file):
+    return file.read_bytes().decode(errors="replace") if file.is_file() else ""
+
+
+@pytest.mark.parametrize(
+    "damage", [flip_a_bit, cut_off, lose_the_description, change_the_description]
+)
 def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(interrupted, damage, capsys):
     config, whole, run = interrupted
     damage(run / "checkpoints/60")
@@ -169,6 +186,101 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(interrupted, damag
     assert "goes on from step 40" in messages
     assert (run / "damaged/60").is_dir()
     assert_same_end(whole, run)
+
+
+def test_a_damaged_older_checkpoint_is_no_reason_to_leave_the_newest(interrupted, capsys):
+    config, whole, run = interrupted
+    shutil.rmtree(run / "checkpoints/40")
+    (run / "checkpoints/40").mkdir()
+    train(config, run)
+    assert "goes on from step 60" in capsys.readouterr().err
+    assert not (run / "damaged").exists()
+    assert_same_end(whole, run)
+
+
+def test_the_best_checkpoint_outlives_a_restart(small_config, tmp_path):
+    config = small_config(
+        training={"steps": 80},
+        evaluation={"every": 20},
+        checkpoint={"every": 10, "best": "test/loss", "best_mode": "max", "keep": 2},
+    )
+    train(config, tmp_path / "run", verbose=False)
+    assert load(tmp_path / "run", step="best").checkpoints.steps() == [20, 70, 80]
+    (tmp_path / "run/results.json").unlink()
+    shutil.rmtree(tmp_path / "run/checkpoints/80")
+    train(config, tmp_path / "run", verbose=False)
+    again = load(tmp_path / "run", step="best")
+    assert (again.step, again.checkpoints.steps()) == (20, [20, 70, 80])
+
+
+def test_what_killed_saves_and_removals_left_goes(interrupted):
+    config, whole, run = interrupted
+    for name in ("33.orbax-checkpoint-tmp", "20.orbax-checkpoint-tmp-removed"):
+        shutil.copytree(run / "checkpoints/40", run / "checkpoints" / name)
+    train(config, run, verbose=False)
+    assert sorted(os.listdir(run / "checkpoints")) == ["20", "40", "60", "80"]
+    assert_same_end(whole, run)
+
+
+def test_a_start_that_was_killed_is_no_stranger(small_config, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".config.json.4711-0123abcd").write_text('{"mod')
+    train(small_config(), run, verbose=False)
+    assert not list(run.glob(".config*"))
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / ".config.json").write_text("{}")
+    with pytest.raises(UserError, match="not empty"):
+        train(small_config(), stranger, verbose=False)
+
+
+def test_a_run_killed_before_its_picture_still_gets_it(interrupted, monkeypatch):
+    config, whole, run = interrupted
+    (run / "environment.json").unlink()
+    (run / "curves.png").unlink()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aimodels.training.run.curves_png", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, run, verbose=False)
+    monkeypatch.undo()
+    train(config, run, verbose=False)
+    assert (run / "curves.png").is_file()
+    assert (run / "environment.json").is_file()
+    assert_same_end(whole, run)
+
+
+WRITES_AND_DIES = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from aimodels.training.writers import MetricsWriter
+
+writer = MetricsWriter(Path(sys.argv[1]), [0], 0)
+for step in range(1, 31):
+    writer.write(step, "train", {"loss": np.array([step / 7])})
+writer.sync()
+os._exit(9)
+"""
+
+
+def test_tensorboard_has_every_step_once_after_a_kill(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    subprocess.run([sys.executable, "-c", WRITES_AND_DIES, str(tmp_path)], cwd=ROOT)
+    writer = MetricsWriter(tmp_path, [0], resume_step=20)
+    for step in range(21, 41):
+        writer.write(step, "train", {"loss": np.array([step / 7])})
+    writer.close()
+    board = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0})
+    points = board.Reload().Scalars("train/loss")
+    expected = [(step, np.float32(step / 7)) for step in range(1, 41)]
+    assert [(point.step, point.value) for point in points] == expected
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, 41))
 
 
 def test_if_all_are_damaged_it_says_so_and_nothing_is_lost(interrupted):
@@ -218,3 +330,47 @@ def test_a_full_disk_leaves_older_checkpoints_whole(small_config, tmp_path):
         assert_same_end(tmp_path / "whole", disk / "run")
     finally:
         subprocess.run(["umount", str(disk)], check=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs takes root")
+def test_a_disk_that_fills_up_in_training_ends_the_run(small_config, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]).returncode:
+        pytest.skip("tmpfs can't be mounted here")
+    try:
+        config = small_config(training={"steps": 1_000_000, "log_every": 5})
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(config))
+        process = start(file, disk / "run")
+        wait_for_step(process, disk / "run", 100)
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+        try:
+            _, messages = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode == 2, messages
+        assert "Traceback" not in messages
+        assert "the disk is full" in messages
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+def test_a_save_that_fails_half_way_leaves_no_traceback():
+    hook = "import sys; from aimodels.cli import _unraisable; sys.unraisablehook = _unraisable\n"
+    program = """
+class Dies:
+    def __del__(self):
+        raise RuntimeError({message!r})
+
+Dies()
+"""
+    messages = {}
+    for message in ("Event loop is closed", "another one"):
+        command = [sys.executable, "-c", hook + program.format(message=message)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        messages[message] = done.stderr
+    assert messages["Event loop is closed"] == ""
+    assert "RuntimeError: another one" in messages["another one"]
