@@ -89,13 +89,17 @@ class Parallel:
     Attributes:
       data: devices over which a batch is divided.
       model: devices over which parameters can be divided.
-      rules: (regular expression on the parameter's path, axes) pairs, the first match counts,
-        e.g. `((".*/kernel", (None, "model")),)`; no match means a copy on every device.
+      rules: how parameters are divided. `fsdp` divides large ones over `data`, `tensor` layers
+        over `model`, `fsdp_tensor` both; or (regular expression on the parameter's path, axes)
+        pairs, of which the first match counts, e.g. `((".*/kernel", (None, "model")),)`. What
+        none divides is copied to every device.
     """
 
     data: Positive = 1
     model: Positive = 1
-    rules: tuple[tuple[str, tuple[str | None, ...]], ...] = ()
+    rules: (
+        Literal["fsdp", "tensor", "fsdp_tensor"] | tuple[tuple[str, tuple[str | None, ...]], ...]
+    ) = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Where arrays live: a mesh of devices, and rules that divide parameters over it."""
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from aimodels.errors import UserError
-
-Rules = tuple[tuple[str, tuple[str | None, ...]], ...]
+from aimodels.training.layouts import ReadyMade, Rules, axes_of
 
 
 def path_of(path: tuple) -> str:
@@ -47,11 +45,11 @@ class Layout:
     Args:
       data: devices over which batches are divided.
       model: devices over which parameters can be divided.
-      rules: (regular expression on the path, axes) pairs; the first that matches the end of a
-        leaf's path counts, so that `kernel` also divides the optimizer's moments of kernels.
+      rules: how parameters are divided, see `aimodels.training.layouts`. Paths are matched at
+        their ends, so that `kernel` also divides the optimizer's moments of kernels.
     """
 
-    def __init__(self, data: int = 1, model: int = 1, rules: Rules = ()) -> None:
+    def __init__(self, data: int = 1, model: int = 1, rules: Rules | ReadyMade = ()) -> None:
         available = jax.devices()
         if data * model > len(available):
             raise UserError(
@@ -70,18 +68,9 @@ class Layout:
 
     def _spec(self, path: str, shape: tuple[int, ...]) -> P:
         assert self.mesh is not None
-        for pattern, axes in self._rules:
-            if re.search(f"(^|/)(?:{pattern})$", path) and len(axes) == len(shape) - 1:
-                for size, axis in zip(shape[1:], axes, strict=True):
-                    if axis is not None and size % self.mesh.shape[axis]:
-                        raise UserError(
-                            f"config.parallel.rules: {pattern!r} divides {path} {shape[1:]} over "
-                            f"{axis!r}, but {size} is not divisible by {self.mesh.shape[axis]} "
-                            "devices; put a rule for it before this one, e.g. "
-                            f"({path.split('/', 1)[-1]!r}, {(None,) * len(axes)})"
-                        )
-                return P(None, *axes)  # the leading axis is that of the replicas
-        return P()
+        axes = axes_of(self._rules, path, shape[1:], self.mesh.shape)
+        # The leading axis is that of the replicas.
+        return P(None, *axes) if any(axes) else P()
 
     def shardings(self, state: Any) -> Any:
         """A sharding for each leaf of a (possibly abstract) state; None on a single device."""
