@@ -12,6 +12,7 @@ from aimodels.modules.embeddings import Embedding, PatchEmbedding
 from aimodels.modules.norms import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from aimodels.modules.pooling import avg_pool, max_pool
 from aimodels.modules.recurrent import GRU, LSTM, RNN, LSTMState
+from aimodels.modules.rematerialisation import block_output
 
 __all__ = [
     "GRU",
@@ -30,6 +31,7 @@ __all__ = [
     "RMSNorm",
     "activation",
     "avg_pool",
+    "block_output",
     "max_pool",
     "vmapped",
 ]

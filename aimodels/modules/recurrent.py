@@ -23,6 +23,7 @@ from aimodels.errors import UserError, unknown
 from aimodels.modules.dense import activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer, torch_uniform
+from aimodels.modules.rematerialisation import block_output
 
 INITIALIZERS = ("standard", "torch")
 
@@ -295,6 +296,7 @@ class Recurrent(nn.Module):
                 for direction in directions
             ]
             hidden, last = scan_directions(cell, weights, hidden, states, valid)
+            hidden = block_output(hidden)
             last_states.extend(last)
         last_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *last_states)
         return jnp.swapaxes(hidden, 0, 1), last_state

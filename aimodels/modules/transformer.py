@@ -12,6 +12,7 @@ from aimodels.modules.attention import KeyValueCache, MultiHeadAttention
 from aimodels.modules.dense import Dense, activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer
+from aimodels.modules.rematerialisation import block_output
 
 NORMS = ("layer", "rms")
 NORM_POSITIONS = ("pre", "post")
@@ -318,7 +319,7 @@ class Transformer(nn.Module):
         """Run the stack; the arguments are those of `TransformerBlock`."""
         hidden = inputs
         for block in self.blocks:
-            hidden = block(
+            outputs = block(
                 hidden,
                 memory,
                 lengths=lengths,
@@ -326,6 +327,7 @@ class Transformer(nn.Module):
                 attention_mask=attention_mask,
                 train=train,
             )
+            hidden = block_output(outputs)
         return self._finish(hidden)
 
     @nn.nowrap
