@@ -113,6 +113,9 @@ def parser() -> argparse.ArgumentParser:
 
     show = command("show", _show, "print a config, its parameters and costs; computes nothing")
     show.add_argument("--config", required=True, metavar="FILE", help=config)
+    show.add_argument(
+        "--devices", type=_positive, help="also memory and messages of a step on so many devices"
+    )
 
     data = command("data", None, "data sets: list, fetch, show")
     actions = data.add_subparsers(dest="action", required=True, metavar="list|fetch|show")
@@ -199,8 +202,13 @@ def _list(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from aimodels.config import load_config
     from aimodels.training.describe import describe
+    from aimodels.training.estimate import estimate, estimate_text
 
-    print(describe(load_config(options.config, options.overrides)))
+    config = load_config(options.config, options.overrides)
+    found = options.devices and estimate(config, options.devices)
+    print(describe(config))
+    if found:
+        print(f"\n{estimate_text(found)}")
 
 
 def _data_list(options: argparse.Namespace) -> None:

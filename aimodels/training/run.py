@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -68,9 +69,13 @@ class Assembly:
     def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
         use_compilation_cache()
         self.config, self.warn = config, warn
-        parallel = config.parallel
-        self.layout = Layout(parallel.data, parallel.model, parallel.rules)
         self._build = task_builder(config)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Where arrays live; `UserError` if there are too few devices."""
+        parallel = self.config.parallel
+        return Layout(parallel.data, parallel.model, parallel.rules)
 
     def program(self, plan: Plan = UNPLANNED) -> Program:
         """The compiled functions under a plan; without one they can initialise and evaluate."""

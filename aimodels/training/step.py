@@ -143,8 +143,12 @@ class Program:
             reports.append(report)
         return _report((state, _stacked(reports)))
 
-    def compile(self, feed: Feed, state: State) -> None:
-        """Compiles `run` for a feed and an abstract state, while no state is there yet."""
+    def compile(self, feed: Feed, state: State) -> Any:
+        """Compiles `run` for a feed and an abstract state, while no state is there yet.
+
+        Returns:
+          The compiled program, to be asked for its costs.
+        """
         items = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
                 (x.shape[0], self.plan.steps_per_dispatch, *x.shape[2:]), x.dtype
@@ -155,7 +159,8 @@ class Program:
         if self._one_by_one:
             arguments.append(np.int32(0))
         jitted = self._layout.jit_step(self._run_function(feed), state)
-        self._compiled["run"] = jitted.lower(*arguments).compile()
+        compiled = self._compiled["run"] = jitted.lower(*arguments).compile()
+        return compiled
 
     def _run_function(self, feed: Feed) -> Callable:
         """(states, runs, arrays, items, steps[, replica]) -> (states, report)."""
