@@ -5,6 +5,7 @@ T time or tokens, H W image, C channels, D width, N heads, K head width, V vocab
 any number of spatial axes.
 """
 
+from aimodels.modules.blocks import block_output
 from aimodels.modules.convolution import Conv, vmapped
 from aimodels.modules.dense import MLP, Dense, activation
 from aimodels.modules.dropout import Dropout
@@ -12,7 +13,6 @@ from aimodels.modules.embeddings import Embedding, PatchEmbedding
 from aimodels.modules.norms import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from aimodels.modules.pooling import avg_pool, max_pool
 from aimodels.modules.recurrent import GRU, LSTM, RNN, LSTMState
-from aimodels.modules.rematerialisation import block_output
 
 __all__ = [
     "GRU",

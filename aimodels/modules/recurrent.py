@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.errors import UserError, unknown
+from aimodels.modules.blocks import block_output
 from aimodels.modules.dense import activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer, torch_uniform
-from aimodels.modules.rematerialisation import block_output
 
 INITIALIZERS = ("standard", "torch")
 
@@ -296,7 +296,7 @@ class Recurrent(nn.Module):
                 for direction in directions
             ]
             hidden, last = scan_directions(cell, weights, hidden, states, valid)
-            hidden = block_output(hidden)
+            hidden = block_output(hidden, batch_axis=1)
             last_states.extend(last)
         last_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *last_states)
         return jnp.swapaxes(hidden, 0, 1), last_state

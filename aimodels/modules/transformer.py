@@ -9,10 +9,10 @@ from flax import struct
 
 from aimodels.errors import UserError, unknown
 from aimodels.modules.attention import KeyValueCache, MultiHeadAttention
+from aimodels.modules.blocks import block_output
 from aimodels.modules.dense import Dense, activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer
-from aimodels.modules.rematerialisation import block_output
 
 NORMS = ("layer", "rms")
 NORM_POSITIONS = ("pre", "post")
@@ -317,7 +317,7 @@ class Transformer(nn.Module):
         train: bool = False,
     ) -> jax.Array:
         """Run the stack; the arguments are those of `TransformerBlock`."""
-        hidden = inputs
+        hidden = block_output(inputs)
         for block in self.blocks:
             outputs = block(
                 hidden,

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.modules.rematerialisation import rematerialised
+from aimodels.modules.blocks import rematerialised
 from aimodels.tasks.updates import ema_update, norms
 
 Array = jax.Array

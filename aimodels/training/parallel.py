@@ -100,11 +100,16 @@ class Layout:
             return jax.tree.map(jnp.asarray, tree)
         return jax.device_put(tree, NamedSharding(self.mesh, P()))
 
-    def constrain_batch(self, batch: Any) -> Any:
-        """Divides a batch over the data axis, inside a compiled function."""
+    def constrain_batch(self, batch: Any, axis: int = 0) -> Any:
+        """Divides a batch over the data axis, inside a compiled function.
+
+        Args:
+          batch: any tree of arrays [B, ...].
+          axis: where B is.
+        """
         if self.mesh is None:
             return batch
-        sharding = NamedSharding(self.mesh, P("data"))
+        sharding = NamedSharding(self.mesh, P(*(None,) * axis, "data"))
         return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, sharding), batch)
 
     def jit_step(self, function: Callable, state: Any) -> Any:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.data.feed import Feed
+from aimodels.modules.blocks import dividing
 from aimodels.modules.convolution import vmapped
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.training.parallel import Layout, compiler_options
@@ -173,7 +174,8 @@ class Program:
             def step(index: Any, state: State) -> tuple[State, dict]:
                 batch = feed.gather(arrays, _pick(items, index))
                 batch = self._layout.constrain_batch(batch)
-                return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
+                with dividing(self._layout.constrain_batch):
+                    return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
 
             shapes = jax.eval_shape(step, 0, state)[1]
             checked = sorted(name for name in shapes if not hasattr(shapes[name], "compute"))
@@ -257,7 +259,8 @@ class Program:
         def one(state: State, run: Any, batch: Batch, step: Any) -> Any:
             batch = self._layout.constrain_batch(batch)
             task = self._build_task(run["varied"])
-            return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
+            with dividing(self._layout.constrain_batch):
+                return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
 
         def all_replicas(state: State, runs: Any, batch: Batch, step: Any) -> Any:
             axes = (0, 0, 0 if per_replica else None, None)
