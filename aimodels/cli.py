@@ -23,6 +23,7 @@ EPILOG = "Every field of a config can be given as --config.SECTION.FIELD=VALUE."
 def program() -> None:
     """`aimodels` as a process of its own."""
     sys.unraisablehook = _unraisable
+    signal.signal(signal.SIGTERM, _terminated)
     code = main()
     # All is done and said; from here on Ctrl-C would only get a traceback of Python's own end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -155,6 +156,9 @@ def parser() -> argparse.ArgumentParser:
 
     show = command("show", _show, "print a config, its parameters and costs; computes nothing")
     show.add_argument("--config", required=True, metavar="FILE", help=config)
+    show.add_argument(
+        "--devices", type=_positive, help="also memory and messages of a step on so many devices"
+    )
 
     data = command("data", None, "data sets: list, fetch, show")
     actions = data.add_subparsers(dest="action", required=True, metavar="list|fetch|show")
@@ -180,6 +184,10 @@ def _quiet_libraries() -> None:
     for name in ("absl", "jax", "orbax", "asyncio", "concurrent.futures"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _terminated(number: int, _: Any) -> None:
+    raise Stopped(number)
 
 
 def _unraisable(unraisable: Any) -> None:
@@ -287,8 +295,13 @@ def _list(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from aimodels.config import load_config
     from aimodels.training.describe import describe
+    from aimodels.training.estimate import estimate, estimate_text
 
-    print(describe(load_config(options.config, options.overrides)))
+    config = load_config(options.config, options.overrides)
+    found = options.devices and estimate(config, options.devices)
+    print(describe(config))
+    if found:
+        print(f"\n{estimate_text(found)}")
 
 
 def _data_list(options: argparse.Namespace) -> None:

@@ -104,10 +104,13 @@ def test_three_steps_of_training_on_the_real_data(name, variant, fetched, tmp_pa
     full = experiment.config(variant)
     if full.data is not None:
         fetched(**full.data)
-    config = experiment.config(variant, three_steps(full))
+    # A file of models that are too large to train here says what makes them smaller.
+    shrunk = getattr(experiment.module, "SHRUNK", {})
+    config = experiment.config(variant, three_steps(full) | shrunk)
     result = aimodels.train(config, tmp_path / "run", verbose=False)
     assert result.results["steps"] == 3
-    assert result.results["parameters"] == parameters_of(name, variant)[1]
+    if not shrunk:
+        assert result.results["parameters"] == parameters_of(name, variant)[1]
     for replica in result.results["replicas"]:
         evaluated = {name.partition("/")[0] for name in replica["metrics"]}
         assert evaluated == set(config.evaluation.splits)

@@ -20,7 +20,7 @@ OPTIONAL = ("model", "data", "optimizer")
 PROVIDED = frozenset(
     {"dtype", "param_dtype", "parent", "name"}  # Linen modules
     | {"model", "optimizer", "transforms"}  # tasks
-    | {"gradient_accumulation", "ema_decay", "total_steps"}
+    | {"gradient_accumulation", "remat", "ema_decay", "total_steps"}
 )
 
 

@@ -91,14 +91,21 @@ class Parallel:
       model: devices over which parameters can be divided.
       replica: devices over which replicas are divided; 0 takes as many as there are for it, on a
         CPU its cores.
-      rules: (regular expression on the parameter's path, axes) pairs, the first match counts,
-        e.g. `((".*/kernel", (None, "model")),)`; no match means a copy on every device.
+      rules: how parameters are divided. `fsdp` divides large ones over `data`, `tensor` layers
+        over `model`, `fsdp_tensor` both; or (regular expression on the parameter's path, axes)
+        pairs, of which the first match counts, e.g. `((".*/kernel", (None, "model")),)`. What
+        none divides is copied to every device.
+      remat: `blocks` keeps only what goes from block to block of a Transformer (from step to step
+        of a recurrent layer) for the backward pass, and computes the rest twice: less memory.
     """
 
     data: Positive = 1
     model: Positive = 1
     replica: NotNegative = 0
-    rules: tuple[tuple[str, tuple[str | None, ...]], ...] = ()
+    rules: (
+        Literal["fsdp", "tensor", "fsdp_tensor"] | tuple[tuple[str, tuple[str | None, ...]], ...]
+    ) = ()
+    remat: Literal["none", "blocks"] = "none"
 
 
 @dataclasses.dataclass(frozen=True)

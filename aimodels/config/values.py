@@ -29,10 +29,14 @@ def coerce(value: Any, annotation: Any, path: str) -> Any:
             return _coerce(value, option, path)
         except (TypeError, ValueError, SyntaxError):
             continue
+        except UserError:  # of an item inside; another option may take the whole
+            if len(options) == 1:
+                raise
     got = f"{value!r} ({type(value).__name__})" if not isinstance(value, str) else repr(str(value))
     near = ""
-    if isinstance(value, str) and typing.get_origin(annotation) is Literal:
-        match = difflib.get_close_matches(value, [str(a) for a in typing.get_args(annotation)], 1)
+    words = [str(a) for o in options if typing.get_origin(o) is Literal for a in typing.get_args(o)]
+    if isinstance(value, str):
+        match = difflib.get_close_matches(value, words, 1)
         near = f" Did you mean {match[0]!r}?" if match else ""
     raise UserError(f"config.{path}: got {got}, takes {takes(annotation)}.{near}")
 

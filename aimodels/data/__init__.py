@@ -9,6 +9,7 @@ DATASETS: dict[str, str] = {
     # Generated, or shipped inside a package: no fetch.
     "mnist1d": "aimodels.data.mnist1d:Mnist1d",
     "digits": "aimodels.data.sklearn_sets:Digits",
+    "random_tokens": "aimodels.data.random_tokens:RandomTokens",
     "iris": "aimodels.data.sklearn_sets:Iris",
     "wine": "aimodels.data.sklearn_sets:Wine",
     "breast_cancer": "aimodels.data.sklearn_sets:BreastCancer",

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from aimodels.errors import UserError
 from aimodels.models.inputs import fixed_size, with_channels
 from aimodels.modules import BatchNorm, Conv, Dense, Dropout, activation, avg_pool, max_pool
+from aimodels.modules.blocks import divided
 
 Window = int | tuple[int, ...]
 
@@ -101,6 +102,7 @@ class CNN(nn.Module):
             window = _window(pool_sizes[index], axes)
             if pool is not None and math.prod(window) > 1:
                 hidden = pool(hidden, window)
+            hidden = divided(hidden)
 
         if self.readout == "mean":
             hidden = hidden.mean(axis=tuple(range(1, axes + 1)))

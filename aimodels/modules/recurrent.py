@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.errors import UserError, unknown
+from aimodels.modules.blocks import divided, rematerialises
 from aimodels.modules.dense import activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer, torch_uniform
@@ -134,6 +135,8 @@ def scan_cell(
         new = jax.tree.map(lambda after, before: jnp.where(valid, after, before), new, state)
         return new, jnp.where(valid, hidden_of(new), 0)
 
+    if rematerialises():
+        step = jax.checkpoint(step, prevent_cse=False)
     batch_last = functools.partial(jax.tree.map, lambda leaf: jnp.swapaxes(leaf, -1, -2))
     state, outputs = jax.lax.scan(step, batch_last(state), (projected, valid), reverse=reverse)
     return batch_last(outputs), batch_last(state)
@@ -295,6 +298,7 @@ class Recurrent(nn.Module):
                 for direction in directions
             ]
             hidden, last = scan_directions(cell, weights, hidden, states, valid)
+            hidden = divided(hidden, batch_axis=1)
             last_states.extend(last)
         last_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *last_states)
         return jnp.swapaxes(hidden, 0, 1), last_state

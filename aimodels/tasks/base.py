@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import clu.metrics
 import flax.linen as nn
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from aimodels.modules.blocks import rematerialising
 from aimodels.tasks.updates import ema_update, norms
 
 Array = jax.Array
@@ -79,6 +80,7 @@ class SupervisedTask(Task):
       optimizer: the Optax transformation.
       transforms: `(batch, key, train=...) -> batch`, before the model sees a batch.
       gradient_accumulation: equal parts of a batch whose gradients are averaged before the update.
+      remat: `blocks` keeps only what goes between the model's blocks for the backward pass.
       ema_decay: of the moving average of the weights; 0 for none.
     """
 
@@ -86,6 +88,7 @@ class SupervisedTask(Task):
     optimizer: optax.GradientTransformation
     transforms: Callable[..., Batch] = lambda batch, key, *, train: batch
     gradient_accumulation: int = 1
+    remat: Literal["none", "blocks"] = "none"
     ema_decay: float = 0.0
 
     @abc.abstractmethod
@@ -144,14 +147,15 @@ class SupervisedTask(Task):
         self, state: State, batch: Batch, key: Array
     ) -> tuple[Params, dict[str, Array], Any]:
         def loss_of(params: Params, collections: Any, part: Batch, key: Array) -> tuple:
-            outputs, collections = self.model.apply(
-                {"params": params, **collections},
-                part["inputs"],
-                **_lengths(part),
-                train=True,
-                rngs={"dropout": key},
-                mutable=list(collections),
-            )
+            with rematerialising(self.remat == "blocks"):
+                outputs, collections = self.model.apply(
+                    {"params": params, **collections},
+                    part["inputs"],
+                    **_lengths(part),
+                    train=True,
+                    rngs={"dropout": key},
+                    mutable=list(collections),
+                )
             loss = jnp.mean(self.loss(outputs, part))
             return loss, ({"loss": loss} | self.train_metrics(outputs, part), collections)
 
@@ -163,7 +167,11 @@ class SupervisedTask(Task):
             )
             return gradients, metrics, dict(collections)
 
-        divided = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+        # Part p has the examples p, p + parts, ...: where the batch is divided over devices, each
+        # has an equal share of every part already, and none needs to be sent.
+        divided = jax.tree.map(
+            lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch
+        )
 
         def accumulate(carry: tuple, item: tuple) -> tuple:
             total, collections = carry

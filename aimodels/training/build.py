@@ -52,6 +52,7 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
             optimizer=optimizer,
             transforms=transforms,
             gradient_accumulation=config.training.gradient_accumulation,
+            remat=config.parallel.remat,
             ema_decay=values["training"]["ema_decay"],
             total_steps=steps,
         )

@@ -33,6 +33,7 @@ def describe(config: Config, check: bool = False) -> str:
     assembly = Assembly(config)
     state, batch = assembly.abstract()
     if check:
+        assembly.target()
         for split in (config.training.split, *config.evaluation.splits) if config.data else ():
             load_split(config, split)
     replicas = len(config.replicas.seeds)

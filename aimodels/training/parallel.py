@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,8 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from aimodels.config import Config
 from aimodels.errors import UserError
-
-Rules = tuple[tuple[str, tuple[str | None, ...]], ...]
+from aimodels.training.layouts import ReadyMade, Rules, axes_of
 
 
 def path_of(path: tuple) -> str:
@@ -50,12 +48,14 @@ class Layout:
     Args:
       data: devices over which batches are divided.
       model: devices over which parameters can be divided.
-      rules: (regular expression on the path, axes) pairs; the first that matches the end of a
-        leaf's path counts, so that `kernel` also divides the optimizer's moments of kernels.
+      rules: how parameters are divided, see `aimodels.training.layouts`. Paths are matched at
+        their ends, so that `kernel` also divides the optimizer's moments of kernels.
       replica: devices over which replicas are divided.
     """
 
-    def __init__(self, data: int = 1, model: int = 1, rules: Rules = (), replica: int = 1) -> None:
+    def __init__(
+        self, data: int = 1, model: int = 1, rules: Rules | ReadyMade = (), replica: int = 1
+    ) -> None:
         available = jax.devices()
         self.devices = replica * data * model
         if self.devices > len(available):
@@ -63,7 +63,7 @@ class Layout:
                 f"config.parallel: replica={replica} x data={data} x model={model} needs "
                 f"{self.devices} devices, {len(available)} {available[0].platform} device(s) found"
             )
-        self._rules = rules
+        self._rules: Rules | ReadyMade = rules
         self._divides_batches = data * model > 1
         self._divides_replicas = replica > 1
         self.mesh: Mesh | None = None
@@ -77,18 +77,8 @@ class Layout:
 
     def _spec(self, path: str, shape: tuple[int, ...]) -> P:
         assert self.mesh is not None
-        for pattern, axes in self._rules:
-            if re.search(f"(^|/)(?:{pattern})$", path) and len(axes) == len(shape) - 1:
-                for size, axis in zip(shape[1:], axes, strict=True):
-                    if axis is not None and size % self.mesh.shape[axis]:
-                        raise UserError(
-                            f"config.parallel.rules: {pattern!r} divides {path} {shape[1:]} over "
-                            f"{axis!r}, but {size} is not divisible by {self.mesh.shape[axis]} "
-                            "devices; put a rule for it before this one, e.g. "
-                            f"({path.split('/', 1)[-1]!r}, {(None,) * len(axes)})"
-                        )
-                return P("replica", *axes)
-        return P("replica")
+        axes = axes_of(self._rules, path, shape[1:], self.mesh.shape)
+        return P("replica", *axes) if any(axes) else P("replica")
 
     def shardings(self, state: Any) -> Any:
         """A sharding for each leaf of a (possibly abstract) state; None on a single device."""
@@ -123,13 +113,18 @@ class Layout:
             return jax.tree.map(jnp.asarray, tree)
         return jax.device_put(tree, NamedSharding(self.mesh, P("replica" if per_replica else None)))
 
-    def constrain_batch(self, batch: Any) -> Any:
-        """Divides a batch over the data axis, inside a compiled function."""
+    def constrain_batch(self, batch: Any, axis: int = 0) -> Any:
+        """Divides a batch over the data axis, inside a compiled function.
+
+        Args:
+          batch: any tree of arrays [B, ...].
+          axis: where B is.
+        """
         if not self._divides_batches:
             return batch
         # Under `over_replicas` the mesh is the one that is left for each replica.
         mesh = jax.sharding.get_abstract_mesh() if self._divides_replicas else self.mesh
-        sharding = NamedSharding(mesh, P("data"))  # type: ignore[arg-type]
+        sharding = NamedSharding(mesh, P(*(None,) * axis, "data"))  # type: ignore[arg-type]
         return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, sharding), batch)
 
     def over_replicas(self, function: Callable, per_replica: Sequence[bool]) -> Callable:

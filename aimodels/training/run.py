@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -27,7 +28,7 @@ from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.figures import curves_png
 from aimodels.training.loop import Outcome, by_split, train_loop
-from aimodels.training.parallel import make_layout
+from aimodels.training.parallel import Layout, make_layout
 from aimodels.training.plan import cache_folder, choose_plan
 from aimodels.training.progress import Progress
 from aimodels.training.replicas import DONE, Pruner, Replicas
@@ -71,8 +72,12 @@ class Assembly:
     def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
         use_compilation_cache()
         self.config, self.warn = config, warn
-        self.layout = make_layout(config)
         self._build = task_builder(config)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Where arrays live; `UserError` if there are too few devices."""
+        return make_layout(self.config)
 
     def program(self, plan: Plan = UNPLANNED) -> Program:
         """The compiled functions under a plan; without one they can initialise and evaluate."""

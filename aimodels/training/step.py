@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.data.feed import Feed
+from aimodels.modules.blocks import dividing
 from aimodels.modules.convolution import vmapped
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.training.parallel import Layout, compiler_options
@@ -153,8 +154,12 @@ class Program:
         state, (metrics, failed_step, failed) = self._compiled["run"](state, *arguments)
         return state, StepReport(metrics, failed_step, failed)
 
-    def compile(self, feed: Feed, state: State) -> None:
-        """Compiles `run` for a feed and an abstract state, while no state is there yet."""
+    def compile(self, feed: Feed, state: State) -> Any:
+        """Compiles `run` for a feed and an abstract state, while no state is there yet.
+
+        Returns:
+          The compiled program, to be asked for its costs.
+        """
         items = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
                 (x.shape[0], self.plan.steps_per_dispatch, *x.shape[2:]), x.dtype
@@ -164,7 +169,8 @@ class Program:
         active, zero = np.ones(self.replicas, bool), np.int32(0)
         jitted = self._layout.jit_step(self._run_function(feed), state)
         lowered = jitted.lower(state, self._runs, active, feed.arrays, items, zero, zero)
-        self._compiled["run"] = lowered.compile()
+        compiled = self._compiled["run"] = lowered.compile()
+        return compiled
 
     def _run_function(self, feed: Feed) -> Callable:
         """(states, runs, active, arrays, items, start, steps) -> (states, report)."""
@@ -180,7 +186,8 @@ class Program:
             def step(index: Any, state: State) -> tuple[State, dict]:
                 batch = feed.gather(arrays, _pick(items, index))
                 batch = self._layout.constrain_batch(batch)
-                return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
+                with dividing(self._layout.constrain_batch):
+                    return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
 
             shapes = jax.eval_shape(step, 0, state)[1]
             checked = sorted(name for name in shapes if not hasattr(shapes[name], "compute"))
@@ -279,7 +286,8 @@ class Program:
     def _evaluate_one(self, state: State, run: Any, batch: Batch, step: Any) -> Any:
         batch = self._layout.constrain_batch(batch)
         task = self._build_task(run["varied"])
-        return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
+        with dividing(self._layout.constrain_batch):
+            return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
 
     def abstract_metrics(self, state: Any, batch: Batch, per_replica: bool) -> Any:
         """The evaluation's metrics of all replicas, in shapes alone, to learn their names."""

@@ -38,7 +38,9 @@ def test_every_name_in_the_table_is_a_data_set():
         assert issubclass(cls, Dataset)
 
 
-@pytest.mark.parametrize("name", ["mnist1d", "digits", "iris", "wine", "breast_cancer"])
+@pytest.mark.parametrize(
+    "name", ["mnist1d", "digits", "iris", "wine", "breast_cancer", "random_tokens"]
+)
 def test_sets_without_a_fetch_keep_their_promises(name):
     dataset = make(name)
     assert dataset.is_ready()

@@ -1,0 +1,74 @@
+"""A model's blocks: what is kept of them for the backward pass, and how they are divided.
+
+Both are decided where a step is traced, by `rematerialising` and `dividing`; without them a block
+is a plain call.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+
+import jax
+
+from aimodels.errors import UserError
+
+# (array, its batch axis) -> the array, divided over devices along that axis.
+Divide = Callable[[jax.Array, int], jax.Array]
+_DIVIDE: contextvars.ContextVar[Divide | None] = contextvars.ContextVar("divide", default=None)
+# Who asks leaves a trace: a model that never does would quietly keep everything.
+_REMAT: contextvars.ContextVar[list[bool] | None] = contextvars.ContextVar("remat", default=None)
+
+
+def rematerialises() -> bool:
+    """Whether this is traced under `rematerialising`."""
+    asked = _REMAT.get()
+    if asked is None:
+        return False
+    asked.append(True)
+    return True
+
+
+def divided(array: jax.Array, batch_axis: int = 0) -> jax.Array:
+    """What goes from block to block, [B, ...] or with B at `batch_axis`; see `dividing`."""
+    divide = _DIVIDE.get()
+    return array if divide is None else divide(array, batch_axis)
+
+
+@contextlib.contextmanager
+def rematerialising(enabled: bool = True) -> Iterator[None]:
+    """Trace under this a model whose gradient keeps only what goes from block to block.
+
+    Each block is computed a second time when its gradient is due: memory for time (Chen et al.
+    2016, "Training deep nets with sublinear memory cost"). It takes a loop over the blocks, as
+    Transformers and recurrent layers have: `jax.checkpoint` of one block after the other, or of all
+    with a policy, saved nothing on the CPU, since XLA then computes all of them again before the
+    first gradient (jax 0.10.2; a CNN of 8 layers, a Transformer of 6).
+
+    Raises:
+      UserError: the model has no such loop.
+    """
+    asked: list[bool] = []
+    token = _REMAT.set(asked if enabled else None)
+    try:
+        yield
+    finally:
+        _REMAT.reset(token)
+    if enabled and not asked:
+        raise UserError(
+            "config.parallel.remat: 'blocks' is for Transformers and recurrent layers, and this "
+            "model has none; take 'none'"
+        )
+
+
+@contextlib.contextmanager
+def dividing(divide: Divide) -> Iterator[None]:
+    """Trace under this what runs on several devices, so that all between blocks is divided alike.
+
+    Else XLA may spread a layer's divided weights to what goes between layers, and then sends that
+    back and forth.
+    """
+    token = _DIVIDE.set(divide)
+    try:
+        yield
+    finally:
+        _DIVIDE.reset(token)
