@@ -16,8 +16,8 @@ from aimodels.modules import (
     Dropout,
     activation,
     avg_pool,
-    block_output,
     max_pool,
+    run_block,
 )
 
 Window = int | tuple[int, ...]
@@ -91,9 +91,9 @@ class CNN(nn.Module):
         strides, padding = self._each("strides"), self._each("padding")
         pool_sizes = self._each("pool_sizes")
 
-        for index, channels in enumerate(self.features):
+        def block(index: int, hidden: jax.Array) -> jax.Array:
             hidden = Conv(
-                channels,
+                self.features[index],
                 kernel_size=_window(kernel_sizes[index], axes),
                 strides=strides[index],
                 padding=padding[index],
@@ -108,9 +108,10 @@ class CNN(nn.Module):
                 hidden = norm(hidden, use_running_average=not train)
             hidden = function(hidden)
             window = _window(pool_sizes[index], axes)
-            if pool is not None and math.prod(window) > 1:
-                hidden = pool(hidden, window)
-            hidden = block_output(hidden)
+            return pool(hidden, window) if pool is not None and math.prod(window) > 1 else hidden
+
+        for index in range(len(self.features)):
+            hidden = run_block(lambda _, hidden, index=index: block(index, hidden), self, hidden)
 
         if self.readout == "mean":
             hidden = hidden.mean(axis=tuple(range(1, axes + 1)))

@@ -5,7 +5,7 @@ T time or tokens, H W image, C channels, D width, N heads, K head width, V vocab
 any number of spatial axes.
 """
 
-from aimodels.modules.blocks import block_output
+from aimodels.modules.blocks import run_block
 from aimodels.modules.convolution import Conv, vmapped
 from aimodels.modules.dense import MLP, Dense, activation
 from aimodels.modules.dropout import Dropout
@@ -31,7 +31,7 @@ __all__ = [
     "RMSNorm",
     "activation",
     "avg_pool",
-    "block_output",
     "max_pool",
+    "run_block",
     "vmapped",
 ]

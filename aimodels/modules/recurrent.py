@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.errors import UserError, unknown
-from aimodels.modules.blocks import block_output
+from aimodels.modules.blocks import divided, run_function
 from aimodels.modules.dense import activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer, torch_uniform
@@ -295,8 +295,9 @@ class Recurrent(nn.Module):
                 self._parameters(f"layer_{layer}_{direction}")(hidden.shape[-1])
                 for direction in directions
             ]
-            hidden, last = scan_directions(cell, weights, hidden, states, valid)
-            hidden = block_output(hidden, batch_axis=1)
+            scan = functools.partial(scan_directions, cell)
+            hidden, last = run_function(scan, weights, hidden, states, valid)
+            hidden = divided(hidden, batch_axis=1)
             last_states.extend(last)
         last_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *last_states)
         return jnp.swapaxes(hidden, 0, 1), last_state

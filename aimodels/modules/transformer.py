@@ -9,7 +9,7 @@ from flax import struct
 
 from aimodels.errors import UserError, unknown
 from aimodels.modules.attention import KeyValueCache, MultiHeadAttention
-from aimodels.modules.blocks import block_output
+from aimodels.modules.blocks import divided, rematerialises
 from aimodels.modules.dense import Dense, activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer
@@ -317,18 +317,36 @@ class Transformer(nn.Module):
         train: bool = False,
     ) -> jax.Array:
         """Run the stack; the arguments are those of `TransformerBlock`."""
-        hidden = block_output(inputs)
+        given: dict[str, Any] = {
+            "lengths": lengths,
+            "memory_lengths": memory_lengths,
+            "attention_mask": attention_mask,
+            "train": train,
+        }
+        hidden = divided(inputs)
+        if rematerialises() and not self.is_initializing():
+            return self._finish(self._in_a_loop(hidden, memory, **given))
         for block in self.blocks:
-            outputs = block(
-                hidden,
-                memory,
-                lengths=lengths,
-                memory_lengths=memory_lengths,
-                attention_mask=attention_mask,
-                train=train,
-            )
-            hidden = block_output(outputs)
+            hidden = divided(block(hidden, memory, **given))
         return self._finish(hidden)
+
+    def _in_a_loop(self, hidden: jax.Array, memory: jax.Array | None, **given: Any) -> jax.Array:
+        """The blocks in one loop, so that the backward pass, too, has one at a time in memory."""
+        params = [block.variables["params"] for block in self.blocks]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+        keys = None
+        if self.has_rng("dropout"):
+            keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
+        block = self.block.clone(parent=None)
+
+        def run(hidden: jax.Array, layer: tuple[Any, Any]) -> tuple[jax.Array, None]:
+            params, key = layer
+            rngs = None if key is None else {"dropout": key}
+            return divided(block.apply({"params": params}, hidden, memory, **given, rngs=rngs)), None
+
+        # In a loop nothing can be merged with the forward pass, so `prevent_cse` is not needed.
+        run = jax.checkpoint(run, prevent_cse=False)
+        return jax.lax.scan(run, hidden, (stacked, keys))[0]
 
     @nn.nowrap
     def empty_cache(self, batch: int, capacity: int) -> tuple[BlockCache, ...]:

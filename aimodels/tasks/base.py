@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.modules.blocks import rematerialised
+from aimodels.modules.blocks import rematerialising
 from aimodels.tasks.updates import ema_update, norms
 
 Array = jax.Array
@@ -147,19 +147,19 @@ class SupervisedTask(Task):
         self, state: State, batch: Batch, key: Array
     ) -> tuple[Params, dict[str, Array], Any]:
         def loss_of(params: Params, collections: Any, part: Batch, key: Array) -> tuple:
-            outputs, collections = self.model.apply(
-                {"params": params, **collections},
-                part["inputs"],
-                **_lengths(part),
-                train=True,
-                rngs={"dropout": key},
-                mutable=list(collections),
-            )
+            with rematerialising(self.remat == "blocks"):
+                outputs, collections = self.model.apply(
+                    {"params": params, **collections},
+                    part["inputs"],
+                    **_lengths(part),
+                    train=True,
+                    rngs={"dropout": key},
+                    mutable=list(collections),
+                )
             loss = jnp.mean(self.loss(outputs, part))
             return loss, ({"loss": loss} | self.train_metrics(outputs, part), collections)
 
-        differentiated = loss_of if self.remat == "none" else rematerialised(loss_of)
-        gradient_of = jax.grad(differentiated, has_aux=True)
+        gradient_of = jax.grad(loss_of, has_aux=True)
         parts = self.gradient_accumulation
         if parts == 1:
             gradients, (metrics, collections) = gradient_of(

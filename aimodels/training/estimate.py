@@ -8,17 +8,14 @@ that it makes: other backends fuse more, and have one reduce-scatter where it ha
 import dataclasses
 import json
 import os
-import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from aimodels.config import Config, plain, resolve, to_json
 from aimodels.errors import UserError
-
-COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+from aimodels.training.hlo import collectives, operations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Estimate:
       outputs: bytes of what the step returns.
       donated: bytes of outputs that lie where arguments lay.
       temporaries: bytes that are needed in between, at their most.
-      flops: floating-point operations.
+      operations: in floating point, of matrix products and convolutions.
       collectives: kind -> (how many, bytes of their results).
     """
 
@@ -40,7 +37,7 @@ class Estimate:
     outputs: int
     donated: int
     temporaries: int
-    flops: float
+    operations: int
     collectives: dict[str, tuple[int, int]]
 
     @property
@@ -104,7 +101,7 @@ def estimate_text(found: Estimate) -> str:
         ("  state and batch", _bytes(found.arguments)),
         ("  temporaries", _bytes(found.temporaries)),
         ("  new outputs", _bytes(found.outputs - found.donated)),
-        ("operations", f"{found.flops / 1e9:,.4g} GFLOP"),
+        ("matrix products", f"{found.operations / 1e9:,.4g} GFLOP"),
         *(
             (f"{kind} x {number}", _bytes(size))
             for kind, (number, size) in found.collectives.items()
@@ -156,7 +153,7 @@ def _compile(config: Config) -> Estimate:
     compiled = program.compile(
         _ShapesFeed(batch, len(config.replicas.seeds)), program.abstract_state(batch)
     )
-    memory = compiled.memory_analysis()
+    memory, text = compiled.memory_analysis(), compiled.as_text()
     mesh = assembly.layout.mesh
     return Estimate(
         mesh={"data": 1} if mesh is None else dict(mesh.shape),
@@ -164,70 +161,9 @@ def _compile(config: Config) -> Estimate:
         outputs=memory.output_size_in_bytes,
         donated=memory.alias_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
-        flops=float(compiled.cost_analysis()["flops"]),
-        collectives=collectives(compiled.as_text()),
+        operations=operations(text),
+        collectives=collectives(text),
     )
-
-
-_COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
-_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?[\w.\-]+ = (.+?) ([a-z][\w\-]*)\(")
-_CALLED = re.compile(r"\b(?:body|to_apply|calls|true_computation|false_computation)=%?([\w.\-]+)")
-_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
-_ARRAY = re.compile(r"([a-z]+\d*)\w*\[([\d,]*)\]")
-
-
-def collectives(text: str) -> dict[str, tuple[int, int]]:
-    """Collectives in a program: kind -> (how many are run, bytes of their results a device).
-
-    Those in a loop count as often as it turns; a loop whose turns only a run can tell, as that over
-    the steps of a dispatch, counts as one turn.
-
-    Args:
-      text: the optimized HLO module, as `compiled.as_text()` prints it.
-    """
-    own: dict[str, list[tuple[str, int]]] = {}
-    calls: dict[str, list[tuple[str, int]]] = {}
-    entry = current = ""
-    for line in text.splitlines():
-        if head := _COMPUTATION.match(line):
-            current = head[2]
-            entry = current if head[1] else entry
-            own[current], calls[current] = [], []
-        elif instruction := _INSTRUCTION.match(line):
-            shape, operation = instruction[1], instruction[2]
-            kind = operation.removesuffix("-start")
-            if kind in COLLECTIVES:
-                own[current].append((kind, _size(shape)))
-            trips = _TRIPS.search(line)
-            turns = int(trips[1]) if trips and operation == "while" else 1
-            called = _CALLED.findall(line)
-            for branches in _BRANCHES.findall(line):
-                called += [name.strip().lstrip("%") for name in branches.split(",")]
-            calls[current] += [(name, turns) for name in called]
-    numbers, sizes = Counter[str](), Counter[str]()
-
-    def add(computation: str, times: int) -> None:
-        for kind, size in own.get(computation, ()):
-            numbers[kind] += times
-            sizes[kind] += times * size
-        for name, turns in calls.get(computation, ()):
-            add(name, times * turns)
-
-    add(entry, 1)
-    return {kind: (numbers[kind], sizes[kind]) for kind in COLLECTIVES if numbers[kind]}
-
-
-def _size(shape: str) -> int:
-    """Bytes of a shape, `f32[2,3]{1,0}`, or of a tuple of them."""
-    total = 0
-    for kind, sizes in _ARRAY.findall(shape):
-        bits = int(re.sub(r"\D", "", kind) or 8)  # pred is a byte
-        count = 1
-        for size in filter(None, sizes.split(",")):
-            count *= int(size)
-        total += count * bits // 8
-    return total
 
 
 def main() -> int:
