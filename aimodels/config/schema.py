@@ -93,8 +93,8 @@ class Parallel:
         over `model`, `fsdp_tensor` both; or (regular expression on the parameter's path, axes)
         pairs, of which the first match counts, e.g. `((".*/kernel", (None, "model")),)`. What
         none divides is copied to every device.
-      remat: `blocks` keeps only the outputs of a model's blocks for the backward pass, and computes
-        what is inside them twice: less memory, about a third more time.
+      remat: `blocks` keeps only what goes from block to block of a Transformer (from step to step
+        of a recurrent layer) for the backward pass, and computes the rest twice: less memory.
     """
 
     data: Positive = 1

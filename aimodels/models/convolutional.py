@@ -9,16 +9,8 @@ import jax.numpy as jnp
 
 from aimodels.errors import UserError
 from aimodels.models.inputs import fixed_size, with_channels
-from aimodels.modules import (
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    activation,
-    avg_pool,
-    max_pool,
-    run_block,
-)
+from aimodels.modules import BatchNorm, Conv, Dense, Dropout, activation, avg_pool, max_pool
+from aimodels.modules.blocks import divided
 
 Window = int | tuple[int, ...]
 
@@ -91,9 +83,9 @@ class CNN(nn.Module):
         strides, padding = self._each("strides"), self._each("padding")
         pool_sizes = self._each("pool_sizes")
 
-        def block(index: int, hidden: jax.Array) -> jax.Array:
+        for index, channels in enumerate(self.features):
             hidden = Conv(
-                self.features[index],
+                channels,
                 kernel_size=_window(kernel_sizes[index], axes),
                 strides=strides[index],
                 padding=padding[index],
@@ -108,10 +100,9 @@ class CNN(nn.Module):
                 hidden = norm(hidden, use_running_average=not train)
             hidden = function(hidden)
             window = _window(pool_sizes[index], axes)
-            return pool(hidden, window) if pool is not None and math.prod(window) > 1 else hidden
-
-        for index in range(len(self.features)):
-            hidden = run_block(lambda _, hidden, index=index: block(index, hidden), self, hidden)
+            if pool is not None and math.prod(window) > 1:
+                hidden = pool(hidden, window)
+            hidden = divided(hidden)
 
         if self.readout == "mean":
             hidden = hidden.mean(axis=tuple(range(1, axes + 1)))

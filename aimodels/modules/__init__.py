@@ -5,7 +5,6 @@ T time or tokens, H W image, C channels, D width, N heads, K head width, V vocab
 any number of spatial axes.
 """
 
-from aimodels.modules.blocks import run_block
 from aimodels.modules.convolution import Conv, vmapped
 from aimodels.modules.dense import MLP, Dense, activation
 from aimodels.modules.dropout import Dropout
@@ -32,6 +31,5 @@ __all__ = [
     "activation",
     "avg_pool",
     "max_pool",
-    "run_block",
     "vmapped",
 ]

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.errors import UserError, unknown
-from aimodels.modules.blocks import divided, run_function
+from aimodels.modules.blocks import divided, rematerialises
 from aimodels.modules.dense import activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.initializers import Initializer, torch_uniform
@@ -135,6 +135,8 @@ def scan_cell(
         new = jax.tree.map(lambda after, before: jnp.where(valid, after, before), new, state)
         return new, jnp.where(valid, hidden_of(new), 0)
 
+    if rematerialises():
+        step = jax.checkpoint(step, prevent_cse=False)
     batch_last = functools.partial(jax.tree.map, lambda leaf: jnp.swapaxes(leaf, -1, -2))
     state, outputs = jax.lax.scan(step, batch_last(state), (projected, valid), reverse=reverse)
     return batch_last(outputs), batch_last(state)
@@ -295,8 +297,7 @@ class Recurrent(nn.Module):
                 self._parameters(f"layer_{layer}_{direction}")(hidden.shape[-1])
                 for direction in directions
             ]
-            scan = functools.partial(scan_directions, cell)
-            hidden, last = run_function(scan, weights, hidden, states, valid)
+            hidden, last = scan_directions(cell, weights, hidden, states, valid)
             hidden = divided(hidden, batch_axis=1)
             last_states.extend(last)
         last_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *last_states)

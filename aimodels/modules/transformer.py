@@ -324,7 +324,7 @@ class Transformer(nn.Module):
             "train": train,
         }
         hidden = divided(inputs)
-        if rematerialises() and not self.is_initializing():
+        if rematerialises():
             return self._finish(self._in_a_loop(hidden, memory, **given))
         for block in self.blocks:
             hidden = divided(block(hidden, memory, **given))
@@ -342,7 +342,9 @@ class Transformer(nn.Module):
         def run(hidden: jax.Array, layer: tuple[Any, Any]) -> tuple[jax.Array, None]:
             params, key = layer
             rngs = None if key is None else {"dropout": key}
-            return divided(block.apply({"params": params}, hidden, memory, **given, rngs=rngs)), None
+            return divided(
+                block.apply({"params": params}, hidden, memory, **given, rngs=rngs)
+            ), None
 
         # In a loop nothing can be merged with the forward pass, so `prevent_cse` is not needed.
         run = jax.checkpoint(run, prevent_cse=False)

@@ -80,7 +80,7 @@ class SupervisedTask(Task):
       optimizer: the Optax transformation.
       transforms: `(batch, key, train=...) -> batch`, before the model sees a batch.
       gradient_accumulation: equal parts of a batch whose gradients are averaged before the update.
-      remat: `blocks` keeps only the outputs of the model's blocks for the backward pass.
+      remat: `blocks` keeps only what goes between the model's blocks for the backward pass.
       ema_decay: of the moving average of the weights; 0 for none.
     """
 
