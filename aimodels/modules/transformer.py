@@ -342,9 +342,8 @@ class Transformer(nn.Module):
         def run(hidden: jax.Array, layer: tuple[Any, Any]) -> tuple[jax.Array, None]:
             params, key = layer
             rngs = None if key is None else {"dropout": key}
-            return divided(
-                block.apply({"params": params}, hidden, memory, **given, rngs=rngs)
-            ), None
+            outputs: Any = block.apply({"params": params}, hidden, memory, **given, rngs=rngs)
+            return divided(outputs), None
 
         # In a loop nothing can be merged with the forward pass, so `prevent_cse` is not needed.
         run = jax.checkpoint(run, prevent_cse=False)

@@ -56,7 +56,7 @@ class Layout:
                 f"config.parallel: data={data} x model={model} needs {data * model} devices, "
                 f"{len(available)} {available[0].platform} device(s) found"
             )
-        self._rules = rules
+        self._rules: Rules | ReadyMade = rules
         self.mesh: Mesh | None = None
         if data * model > 1:
             self.mesh = jax.make_mesh(
