@@ -331,7 +331,10 @@ class Transformer(nn.Module):
         return self._finish(hidden)
 
     def _in_a_loop(self, hidden: jax.Array, memory: jax.Array | None, **given: Any) -> jax.Array:
-        """The blocks in one loop, so that the backward pass, too, has one at a time in memory."""
+        """The blocks in one loop, so that the backward pass, too, has one at a time in memory.
+
+        Dropout draws other bits than outside of the loop.
+        """
         params = [block.variables["params"] for block in self.blocks]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
         keys = None
