@@ -9,10 +9,12 @@ import shlex
 from pathlib import Path
 
 from aimodels.cli import parser, split_overrides
-from aimodels.config import load_config, load_experiment
+from aimodels.config import load_config, load_experiment, plain, resolve
 from aimodels.data.describe import named
 from aimodels.errors import UserError
 from aimodels.reproduce import published
+from aimodels.sweeps.plan import with_settings
+from aimodels.sweeps.space import check, from_text, grid
 
 
 def in_markdown(text):
@@ -79,6 +81,8 @@ def _check_aimodels(arguments, made):
         "reproduce": _check_reproduce,
         "list": _check_list,
         "data": _check_data,
+        "sweep": _check_sweep,
+        "report": lambda options, _, made: [_check_made(one, made) for one in options.folders],
     }[options.command](options, overrides, made)
 
 
@@ -89,6 +93,15 @@ def _check_config(options, overrides, made):
         load_config(options.config, overrides)
     if options.command == "train" and not options.dry_run:
         made.add(options.workdir)
+
+
+def _check_sweep(options, overrides, made):
+    experiment = load_experiment(options.config.partition(":")[0])
+    base = plain(load_config(options.config, overrides))
+    space = from_text(options.set) if options.set else experiment.module.sweep()
+    for setting in grid(check(space, options.config)):
+        resolve(with_settings(base, setting))
+    made.add(options.workdir)
 
 
 def _check_reproduce(options, _, made):

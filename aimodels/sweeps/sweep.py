@@ -98,6 +98,7 @@ def sweep(
             _claim(workdir, identity)
             execute(programs, workdir, executor or executors.here(), retries)
     if not dry_run:
+        _check_any(workdir)
         metric = search and search.metric
         mode = search.mode if search and metric else None
         report([workdir / "programs"], metric=metric, mode=mode, out=workdir / "report.html")
@@ -184,6 +185,12 @@ def _own_space(experiment: Experiment) -> Any:
             "--set FIELD=VALUE,VALUE,... one or more times"
         )
     return experiment.module.sweep()
+
+
+def _check_any(workdir: Path) -> None:
+    if not any((workdir / "programs").glob("*/config.json")):
+        errors = list(json.loads((workdir / "failed.json").read_text()).values())
+        raise UserError(f"no run of the sweep could be started: {'; '.join(dict.fromkeys(errors))}")
 
 
 def _drawn(tried: space.Space, trials: int) -> list[space.Setting]:
