@@ -17,6 +17,7 @@ from aimodels.sweeps.executors import Executor
 from aimodels.sweeps.groups import Mode
 from aimodels.sweeps.plan import MOST_REPLICAS, PlannedProgram, PlannedRun, pack
 from aimodels.sweeps.report import report
+from aimodels.sweeps.search import Study
 from aimodels.training.progress import duration
 from aimodels.training.workdir import read_results, write_json
 
@@ -83,66 +84,46 @@ def sweep(
     workdir = Path(workdir)
     identity = {"config": base, "space": space.as_json(tried), "seeds": seeds}
     if search is not None:
-        identity["search"] = vars(search)
+        # More trials later are the same search.
+        identity["search"] = {k: value for k, value in vars(search).items() if k != "trials"}
     _say(experiment.title)
+
+    def packed(chosen: Sequence[PlannedRun]) -> list[PlannedProgram]:
+        runs = [replace(run, seed=seed) for run in chosen for seed in range(seeds)]
+        return pack(base, runs, most_replicas)
+
     if search is not None and search.method == "tpe":
-        programs = _searched(
-            base, tried, workdir, identity, seeds, search, executor, most_replicas, retries, dry_run
-        )
+        metric = _metric_of(search, executor)
+        if dry_run:
+            _say(f"{search.trials} trials, {search.population} at a time; a population, say:")
+            programs = packed(_drawn(tried, search.population))
+            _say_plan(programs, workdir)
+            return programs
+        _claim(workdir, identity)
+        steps = base["training"]["steps"]
+        study = Study(tried, workdir, metric, search.mode, search.pruner, steps)
+        programs = []
+        while (told := study.ended()) < search.trials:
+            size = min(search.population, search.trials - told)
+            _say(f"trials {told + 1} to {told + size} of {search.trials}")
+            population = packed(study.population(size))
+            execute(population, workdir, executor or executors.here(study.pruner), retries)
+            study.tell(population, workdir)
+            programs += population
     else:
-        chosen = space.grid(tried) if search is None else _drawn(tried, search.trials)
-        runs = [PlannedRun(setting, seed) for setting in chosen for seed in range(seeds)]
-        programs = pack(base, runs, most_replicas)
+        grid = [] if search else [PlannedRun(setting, 0) for setting in space.grid(tried)]
+        programs = packed(_drawn(tried, search.trials) if search else grid)
         _say_plan(programs, workdir)
-        if not dry_run:
-            _claim(workdir, identity)
-            execute(programs, workdir, executor or executors.here(), retries)
-    if not dry_run:
-        _check_any(workdir)
-        metric = search and search.metric
-        mode = search.mode if search and metric else None
-        report([workdir / "programs"], metric=metric, mode=mode, out=workdir / "report.html")
-    return programs
-
-
-def _searched(
-    base: dict[str, Any],
-    tried: space.Space,
-    workdir: Path,
-    identity: dict[str, Any],
-    seeds: int,
-    search: Search,
-    executor: Executor | None,
-    most_replicas: int,
-    retries: int,
-    dry_run: bool,
-) -> list[PlannedProgram]:
-    """Population after population, until so many trials were told."""
-    from aimodels.sweeps.search import Study
-
-    if search.metric is None:
-        raise UserError("--search tpe needs --metric, e.g. --metric test/accuracy")
-    if executor is not None and search.pruner != "none":
-        raise UserError("--prune needs --executor replicas: only there evaluations are watched")
-    if dry_run:
-        runs = [PlannedRun(setting, 0) for setting in _drawn(tried, search.population)]
-        programs = pack(base, [replace(r, seed=s) for r in runs for s in range(seeds)])
-        _say(f"{search.trials} trials, {search.population} at a time; a population, say:")
-        _say_plan(programs, workdir)
-        return programs
-    _claim(workdir, identity)
-    steps = base["training"]["steps"]
-    study = Study(tried, workdir, search.metric, search.mode, search.pruner, steps)
-    programs = []
-    while study.ended() < search.trials:
-        size = min(search.population, search.trials - study.ended())
-        _say(f"trials {study.ended() + 1} to {study.ended() + size} of {search.trials}")
-        suggested = study.population(size)
-        runs = [replace(run, seed=seed) for run in suggested for seed in range(seeds)]
-        population = pack(base, runs, most_replicas)
-        execute(population, workdir, executor or executors.here(study.pruner), retries)
-        study.tell(population, workdir)
-        programs += population
+        if dry_run:
+            return programs
+        _claim(workdir, identity)
+        execute(programs, workdir, executor or executors.here(), retries)
+    _check_any(workdir)
+    page = workdir / "report.html"
+    if search is not None and search.metric:
+        report([workdir / "programs"], metric=search.metric, mode=search.mode, out=page)
+    else:
+        report([workdir / "programs"], out=page)
     return programs
 
 
@@ -162,7 +143,9 @@ def execute(
     ]
     if len(waiting) < len(programs):
         _say(f"{len(programs) - len(waiting)} of {len(programs)} programs are done already")
-    failed: dict[str, str] = {}
+    ours = {program.name for program in programs}
+    before = json.loads(file.read_text()) if file.is_file() else {}
+    failed = {name: error for name, error in before.items() if name not in ours}
     write_json(file, failed)
     for number, ended in enumerate(executor(waiting, workdir, retries), 1):
         results = read_results(executors.folder_of(workdir, ended.program)) or {}
@@ -193,9 +176,17 @@ def _check_any(workdir: Path) -> None:
         raise UserError(f"no run of the sweep could be started: {'; '.join(dict.fromkeys(errors))}")
 
 
-def _drawn(tried: space.Space, trials: int) -> list[space.Setting]:
+def _metric_of(search: Search, executor: Executor | None) -> str:
+    if search.metric is None:
+        raise UserError("--search tpe needs --metric, e.g. --metric test/accuracy")
+    if executor is not None and search.pruner != "none":
+        raise UserError("--prune needs --executor replicas: only there evaluations are watched")
+    return search.metric
+
+
+def _drawn(tried: space.Space, count: int) -> list[PlannedRun]:
     generator = np.random.Generator(np.random.Philox(0))
-    return [space.sample(tried, generator) for _ in range(trials)]
+    return [PlannedRun(space.sample(tried, generator), 0) for _ in range(count)]
 
 
 def _claim(workdir: Path, identity: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Whole sweeps: their results, their faults, their searches."""
 
 import csv
+import dataclasses
 import json
 import signal
 import subprocess
@@ -179,6 +180,8 @@ def test_optuna_searches_a_conditional_space_and_goes_on(experiment, tmp_path, c
     assert len({line["optimizer.learning_rate"] for line in lines}) == 6
     again = sweep(experiment, tmp_path / "search", search=search)
     assert again == []  # all trials were told: nothing is asked for
+    more = sweep(experiment, tmp_path / "search", search=dataclasses.replace(search, trials=8))
+    assert sum(len(program.runs) for program in more) == 2
 
 
 def test_a_pruner_stops_what_falls_behind(experiment, tmp_path):
