@@ -214,7 +214,7 @@ def _train(
         program.compile(feed, target)
         state = waiting.result()
     idle = jax.device_count() - assembly.layout.devices
-    if idle > 0:
+    if idle > 0 and jax.default_backend() != "cpu":  # a CPU's devices share its cores
         progress.message(
             f"{idle} of {jax.device_count()} devices are idle; "
             f"--config.parallel.data={jax.device_count()} would use them"
