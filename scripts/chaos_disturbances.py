@@ -80,14 +80,15 @@ def kill(attempt: Attempt) -> str:
 
 def stop(attempt: Attempt, number: signal.Signals) -> str:
     """A signal that asks to save and end; where nothing is there to be saved, it ends at once."""
-    saves = _catches(attempt.process.pid, signal.SIGTERM)  # only the loop does
+    catches = _catches(attempt.process.pid, signal.SIGTERM)  # from the command's first lines on
     attempt.process.send_signal(number)
-    code = attempt.ends_with(128 + number, *(() if saves else (-number,)))
-    saved = re.search(r"stopped by \w+ at step ([\d,]+)", attempt.messages.read_text())
-    if saves and code:
-        if not saved:
-            raise Wrong("does not say at which step it was stopped")
-        if not (attempt.workdir / "checkpoints" / saved[1].replace(",", "")).is_dir():
+    code = attempt.ends_with(128 + number, *(() if catches else (-number,)))
+    said = attempt.messages.read_text()
+    saved = re.search(r"stopped by \w+ at step ([\d,]+)", said)
+    if catches and code:
+        if "aimodels: stopped" not in said:
+            raise Wrong("does not say that it was stopped")
+        if saved and not (attempt.workdir / "checkpoints" / saved[1].replace(",", "")).is_dir():
             raise Wrong(f"did not save the step {saved[1]} at which it was stopped")
     return str(code)
 

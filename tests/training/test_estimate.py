@@ -68,7 +68,7 @@ def test_collectives_are_counted_with_their_bytes():
 def test_an_estimate_is_of_devices_that_are_not_there():
     config = load_config(MLP, {"training.batch_size": "96"})
     one, data = estimate(config, 1), estimate(config, 16)
-    assert data.mesh == {"data": 16, "model": 1}
+    assert data.mesh == {"replica": 1, "data": 16, "model": 1}
     weights = 4 * count(Assembly(config).abstract()[0].params)
     assert one.collectives == {}
     number, size = data.collectives["all-reduce"]

@@ -264,7 +264,7 @@ from aimodels.training.writers import MetricsWriter
 
 writer = MetricsWriter(Path(sys.argv[1]), [0], 0)
 for step in range(1, 31):
-    writer.write(step, "train", {"loss": np.array([step / 7])})
+    writer.write(step, "train", {"loss": np.array([step / 7])}, np.array([True]))
 writer.sync()
 os._exit(9)
 """
@@ -276,7 +276,7 @@ def test_tensorboard_has_every_step_once_after_a_kill(tmp_path):
     subprocess.run([sys.executable, "-c", WRITES_AND_DIES, str(tmp_path)], cwd=ROOT)
     writer = MetricsWriter(tmp_path, [0], resume_step=20)
     for step in range(21, 41):
-        writer.write(step, "train", {"loss": np.array([step / 7])})
+        writer.write(step, "train", {"loss": np.array([step / 7])}, np.array([True]))
     writer.close()
     board = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0})
     points = board.Reload().Scalars("train/loss")
