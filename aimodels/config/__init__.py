@@ -13,7 +13,7 @@ from aimodels.config.experiment import Experiment, load_config, load_experiment
 from aimodels.config.names import call_section, find, table
 from aimodels.config.resolve import differences, named_section, resolve, to_json
 from aimodels.config.schema import Config
-from aimodels.config.values import plain
+from aimodels.config.values import plain, with_values
 
 __all__ = [
     "Config",
@@ -28,4 +28,5 @@ __all__ = [
     "resolve",
     "table",
     "to_json",
+    "with_values",
 ]

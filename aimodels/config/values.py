@@ -140,3 +140,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(plain(item) for item in value)
     return value
+
+
+def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain copy of a config with dotted fields replaced (by traced values, say)."""
+    result = plain(config)
+    for path, value in values.items():
+        *sections, field = path.split(".")
+        node = result
+        for section in sections:
+            node = node[section]
+        node[field] = value
+    return result

@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from aimodels.config import Config, plain, resolve
+from aimodels.config import Config, plain, resolve, with_values
 from aimodels.errors import UserError
 from aimodels.sweeps.space import Setting
-from aimodels.training.build import abstract_batch, task_builder, with_values
+from aimodels.training.build import abstract_batch, task_builder
 
 # A program's states take at most this share of the memory: gradients, updates and activations
 # come to them.

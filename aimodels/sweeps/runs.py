@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aimodels.config import plain
+from aimodels.config import plain, with_values
 from aimodels.errors import UserError
 from aimodels.files import write_atomically
 from aimodels.training.curves import NOT_METRICS
@@ -144,7 +144,7 @@ def read_folder(folder: Path) -> list[Run]:
         replica = finished.get(index)
         unfinished = stopped.get(index, (step, f"unfinished at step {step}"))[1]
         status = unfinished if replica is None else replica.get("status", DONE)
-        own = _with(config, varied[index] | {"replicas.seeds": (seed,), "replicas.vary": {}})
+        own = with_values(config, varied[index] | {"replicas.seeds": (seed,), "replicas.vary": {}})
         settings = dict(_flat({k: v for k, v in own.items() if k != "replicas"}))
         runs.append(
             Run(
@@ -203,18 +203,6 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _with(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a config with other values of some dotted fields."""
-    result = plain(config)
-    for path, value in values.items():
-        *sections, field = path.split(".")
-        node = result
-        for section in sections:
-            node = node[section]
-        node[field] = value
-    return result
 
 
 def text_of(value: Any) -> str:

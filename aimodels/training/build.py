@@ -7,22 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aimodels.config import Config, call_section, plain
+from aimodels.config import Config, call_section, with_values
 from aimodels.data.source import Source
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Task
-
-
-def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain copy of a config with dotted fields replaced (by traced values, say)."""
-    result = plain(config)
-    for path, value in values.items():
-        *sections, field = path.split(".")
-        node = result
-        for section in sections:
-            node = node[section]
-        node[field] = value
-    return result
 
 
 def make_model(config: Mapping[str, Any]) -> Any:

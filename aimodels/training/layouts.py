@@ -11,6 +11,7 @@ device (ZeRO stage 3, Rajbhandari et al. 2020; FSDP, Zhao et al. 2023). "fsdp_te
 Arrays, or axes, that such a list can't divide evenly stay whole.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -86,11 +87,8 @@ def _first_match(rules: Rules, path: str, shape: tuple[int, ...]) -> tuple[str, 
 
 def _with_data(axes: Axes, shape: tuple[int, ...], devices: int) -> Axes:
     """The axes, with `data` on the largest one that is still whole and divisible."""
-    size = 1
-    for length in shape:
-        size *= length
     free = [i for i, axis in enumerate(axes) if axis is None and shape[i] % devices == 0]
-    if size < SMALL or not free:
+    if math.prod(shape) < SMALL or not free:
         return axes
     largest = max(free, key=lambda i: shape[i])
     return (*axes[:largest], "data", *axes[largest + 1 :])

@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -136,7 +136,7 @@ def train_loop(
     )
 
 
-def by_split(metrics: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def by_split(metrics: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """`split/name` -> [R]."""
     return {
         f"{split}/{name}": values

@@ -396,11 +396,7 @@ def evaluate(
     scalars, arrays = evaluator(loaded.program, loaded.all_replicas, loaded.step)
 
     def of(results: Mapping[str, Mapping[str, np.ndarray]], replica: int) -> dict[str, Any]:
-        return {
-            f"{split}/{name}": values[replica].tolist()
-            for split, numbers in results.items()
-            for name, values in numbers.items()
-        }
+        return {name: values[replica].tolist() for name, values in by_split(results).items()}
 
     return {
         "workdir": str(workdir),

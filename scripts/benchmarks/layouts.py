@@ -65,10 +65,9 @@ def config_of(parallel: dict[str, Any]) -> Any:
     )
 
 
-def memory_of(assembly: Assembly, plan: Plan) -> int:
+def memory_of(compiled: Any) -> int:
     """Bytes that a device holds while the step runs."""
-    feed = assembly.feeds()()
-    found = assembly.program(plan).compile(feed, assembly.target()).memory_analysis()
+    found = compiled.memory_analysis()
     new = found.output_size_in_bytes - found.alias_size_in_bytes
     return found.argument_size_in_bytes + new + found.temp_size_in_bytes
 
@@ -82,7 +81,7 @@ def measure(repeats: int, seconds: float) -> list[dict[str, Any]]:
         assembly = Assembly(config_of(parallel))
         running[name] = Steady(assembly, plan, assembly.feeds()())
         parameters = count(running[name].state.params)
-        memory = memory_of(assembly, plan)
+        memory = memory_of(running[name].compiled)
         found.append({"layout": name, "parameters": parameters, "bytes_a_device": memory})
     for _ in range(repeats):
         for row in found:

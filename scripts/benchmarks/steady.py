@@ -19,10 +19,11 @@ class Steady:
     """
 
     def __init__(self, assembly: Assembly, plan: Plan, feed: Any) -> None:
-        self._program, self._feed = assembly.program(plan), feed
-        self.state = self._program.init(feed, assembly.target())
+        self._program, self._feed, target = assembly.program(plan), feed, assembly.target()
+        self.compiled = self._program.compile(feed, target)
+        self.state = self._program.init(feed, target)
         self._capacity, self._done = plan.steps_per_dispatch, 0
-        self._dispatch(1)  # compiles
+        self._dispatch(1)  # warms up
         begin = time.perf_counter()
         self._dispatch(1)
         self._step_seconds = time.perf_counter() - begin
