@@ -28,6 +28,11 @@ def rematerialises() -> bool:
     return True
 
 
+def is_divided() -> bool:
+    """Whether this is traced under `dividing`: for several devices."""
+    return _DIVIDE.get() is not None
+
+
 def divided(array: jax.Array, batch_axis: int = 0) -> jax.Array:
     """What goes from block to block, [B, ...] or with B at `batch_axis`; see `dividing`."""
     divide = _DIVIDE.get()
@@ -61,11 +66,11 @@ def rematerialising(enabled: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def dividing(divide: Divide) -> Iterator[None]:
+def dividing(divide: Divide | None) -> Iterator[None]:
     """Trace under this what runs on several devices, so that all between blocks is divided alike.
 
     Else XLA may spread a layer's divided weights to what goes between layers, and then sends that
-    back and forth.
+    back and forth. With None nothing is divided.
     """
     token = _DIVIDE.set(divide)
     try:

@@ -6,6 +6,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from aimodels.modules.blocks import is_divided
+
 Array = jax.Array
 
 
@@ -29,6 +31,8 @@ def ema_update(ema: Any, params: Any, decay: Any, step: Any = None) -> Any:
     return jax.tree.map(average, ema, params)
 
 
+# Leaves of up to so many numbers are put side by side for their norm.
+SMALL_LEAF = 2**16
 # Trees of up to so many numbers are carried to the end of a dispatch: 64 MB in float32.
 DEFERRED_SIZE = 2**24
 
@@ -37,12 +41,17 @@ def norm(tree: Any) -> Array:
     """The L2 norm of all numbers of a tree, in float32.
 
     As products of arrays with themselves: on the CPU a sum of squares is one addition after the
-    other. Each array by itself: put side by side, those that are divided over devices have to be
-    gathered, and XLA even divides a Transformer's activations to suit (rules "tensor", 2 blocks:
-    210 MB of all-gathers a step, and none so).
+    other. Small arrays side by side, except where they are divided over devices: there they would
+    have to be gathered, and XLA even divides a Transformer's activations to suit (rules "tensor",
+    2 blocks: 210 MB of all-gathers a step, and none so). Array by array, MNIST-1D's MLP makes
+    0.8 times as many steps/s.
     """
     leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(tree)]
-    squares = [jnp.tensordot(leaf, leaf, leaf.ndim) for leaf in leaves]
+    most = 0 if is_divided() else SMALL_LEAF
+    small = [jnp.ravel(leaf) for leaf in leaves if leaf.size <= most]
+    large = [leaf for leaf in leaves if leaf.size > most]
+    together = [jnp.concatenate(small)] if small else []
+    squares = [jnp.tensordot(leaf, leaf, leaf.ndim) for leaf in (*together, *large)]
     return jnp.sqrt(sum(squares, jnp.zeros(())))
 
 

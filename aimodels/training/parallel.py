@@ -127,6 +127,11 @@ class Layout:
         sharding = NamedSharding(mesh, P(*(None,) * axis, "data"))  # type: ignore[arg-type]
         return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, sharding), batch)
 
+    @property
+    def divide(self) -> Callable[[Any, int], Any] | None:
+        """`constrain_batch`, None where it does nothing."""
+        return self.constrain_batch if self._divides_batches else None
+
     def over_replicas(self, function: Callable, per_replica: Sequence[bool]) -> Callable:
         """Each device runs `function` for its own replicas: nothing is communicated.
 

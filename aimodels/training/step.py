@@ -186,7 +186,7 @@ class Program:
             def step(index: Any, state: State) -> tuple[State, dict]:
                 batch = feed.gather(arrays, _pick(items, index))
                 batch = self._layout.constrain_batch(batch)
-                with dividing(self._layout.constrain_batch):
+                with dividing(self._layout.divide):
                     return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
 
             shapes = jax.eval_shape(step, 0, state)[1]
@@ -211,7 +211,8 @@ class Program:
             # length, and where a run was interrupted can't change its bits.
             state, (metrics, failed_step, failed) = jax.lax.fori_loop(0, steps, body, carry)
             later = sorted(set(shapes) - set(checked))
-            metrics |= {name: metrics[name].compute() for name in later}
+            with dividing(self._layout.divide):
+                metrics |= {name: metrics[name].compute() for name in later}
             bad = _not_finite([metrics[name] for name in later])
             failed = dict(zip(checked + later, jnp.append(failed, bad), strict=True))
             first = bad.any() & (failed_step < 0) & active
@@ -286,7 +287,7 @@ class Program:
     def _evaluate_one(self, state: State, run: Any, batch: Batch, step: Any) -> Any:
         batch = self._layout.constrain_batch(batch)
         task = self._build_task(run["varied"])
-        with dividing(self._layout.constrain_batch):
+        with dividing(self._layout.divide):
             return task.eval_step(state, batch, step_key(run["seed"], "eval", step))
 
     def abstract_metrics(self, state: Any, batch: Batch, per_replica: bool) -> Any:
