@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aimodels import models as models
     from aimodels.models import count_parameters as count_parameters
-    from aimodels.training.run import evaluate as evaluate
-    from aimodels.training.run import load as load
+    from aimodels.training.load import evaluate as evaluate
+    from aimodels.training.load import load as load
     from aimodels.training.run import train as train
 
 # Public name -> module, imported when it is first used: `import aimodels` itself costs nothing.
 _PUBLIC = {
     "train": "aimodels.training.run",
-    "load": "aimodels.training.run",
-    "evaluate": "aimodels.training.run",
+    "load": "aimodels.training.load",
+    "evaluate": "aimodels.training.load",
     "count_parameters": "aimodels.models",
 }
 _PACKAGES = ("config", "data", "models", "modules", "reproduce", "sweeps", "tasks", "training")

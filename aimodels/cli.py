@@ -104,11 +104,13 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--config", required=True, metavar="FILE", help=config)
     train.add_argument("--workdir", required=True, help="folder of the run; made if missing")
     train.add_argument("--dry_run", action="store_true", help="check everything, train nothing")
+    _add_processes(train)
 
     evaluate = command("evaluate", _evaluate, "evaluate a trained run; prints JSON")
     evaluate.add_argument("--workdir", required=True, help="folder of the run")
     evaluate.add_argument("--split", action="append", help="e.g. test or train[:10%%]; repeatable")
     evaluate.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    _add_processes(evaluate)
 
     reproduce = command("reproduce", _reproduce, "run a published table, and print it beside ours")
     reproduce.add_argument("file", help="an experiment file with a published table")
@@ -173,6 +175,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_processes(command: argparse.ArgumentParser) -> None:
+    several = command.add_argument_group(
+        "several processes", "one a host, all with the same command but for --process"
+    )
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
+    several.add_argument(
+        "--processes", metavar="N", help="how many; auto: Slurm, a TPU pod or Open MPI knows"
+    )
+    several.add_argument("--process", type=int, metavar="I", help="which one this is, from 0 on")
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
@@ -198,6 +211,7 @@ def _unraisable(unraisable: Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from aimodels.config import load_config
+    from aimodels.training import processes
     from aimodels.training.run import train
 
     config = load_config(options.config, options.overrides)
@@ -208,19 +222,24 @@ def _train(options: argparse.Namespace) -> None:
         return
     path, _, variant = options.config.partition(":")
     origin = {"experiment": path, "variant": variant or None, "overrides": options.overrides}
-    result = train(config, options.workdir, origin=origin)
-    width = max(map(len, result.metrics))
-    for name, value in result.metrics.items():
-        print(f"{name:{width}}  {value:.6g}")
+    with processes.joined(options.coordinator, options.processes, options.process):
+        metrics = train(config, options.workdir, origin=origin).metrics
+        width = max(map(len, metrics))
+        for name, value in metrics.items() if processes.is_first() else ():
+            print(f"{name:{width}}  {value:.6g}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     import json
 
-    from aimodels.training.run import evaluate
+    from aimodels.training import processes
+    from aimodels.training.load import evaluate
 
     splits = tuple(options.split) if options.split else None
-    print(json.dumps(evaluate(options.workdir, splits=splits, step=options.step), indent=2))
+    with processes.joined(options.coordinator, options.processes, options.process):
+        found = evaluate(options.workdir, splits=splits, step=options.step)
+        if processes.is_first():
+            print(json.dumps(found, indent=2))
 
 
 def _reproduce(options: argparse.Namespace) -> None:

@@ -20,8 +20,8 @@ import numpy as np
 from chaos_disturbances import DISTURBANCES, Attempt, Wrong, wait_for_moment
 
 from aimodels.config import Config, to_json
+from aimodels.training.load import load
 from aimodels.training.plan import cache_folder
-from aimodels.training.run import load
 from aimodels.training.workdir import read_results
 from aimodels.training.writers import read_metrics
 

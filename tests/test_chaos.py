@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aimodels.training.checkpoints import Checkpoints
-from aimodels.training.run import load
+from aimodels.training.load import load
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 

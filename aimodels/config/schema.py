@@ -95,6 +95,10 @@ class Parallel:
         over `model`, `fsdp_tensor` both; or (regular expression on the parameter's path, axes)
         pairs, of which the first match counts, e.g. `((".*/kernel", (None, "model")),)`. What
         none divides is copied to every device.
+      strategy: `jit` for one program over the mesh; `pmap` for one a device, each with its part of
+        every batch, which averages gradients. Both give the same, but that under `pmap` each device
+        draws its own dropout and augmentation; it takes `data` alone, and is there for code that
+        is written for it.
       remat: `blocks` keeps only what goes from block to block of a Transformer (from step to step
         of a recurrent layer) for the backward pass, and computes the rest twice: less memory.
     """
@@ -105,6 +109,7 @@ class Parallel:
     rules: (
         Literal["fsdp", "tensor", "fsdp_tensor"] | tuple[tuple[str, tuple[str | None, ...]], ...]
     ) = ()
+    strategy: Literal["jit", "pmap"] = "jit"
     remat: Literal["none", "blocks"] = "none"
 
 

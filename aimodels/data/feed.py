@@ -141,15 +141,30 @@ class DeviceFeed(_IndexedFeed):
 
 
 class HostFeed(_IndexedFeed):
-    """Batches gathered on the host by the same indices as `DeviceFeed`, one chunk ahead."""
+    """Batches gathered on the host by the same indices as `DeviceFeed`, one chunk ahead.
+
+    Args:
+      sources: one for all replicas, or one a replica (then all of one length).
+      seeds: one a replica.
+      batch_size: examples a step.
+      order: `shuffled` or `cyclic`.
+      put_batches: the shape (R, steps, B) of what is wanted, and a function that gathers a part of
+        it, named by slices -> the whole, where the compiled step wants it.
+    """
 
     arrays: Any = ()
     per_replica = False
 
     def __init__(
-        self, sources: Sequence[Source], seeds: Sequence[int], batch_size: int, order: str
+        self,
+        sources: Sequence[Source],
+        seeds: Sequence[int],
+        batch_size: int,
+        order: str,
+        put_batches: Callable[[tuple[int, ...], Callable[[tuple], Batch]], Batch],
     ) -> None:
         super().__init__(sources, seeds, batch_size, order)
+        self._put_batches = put_batches
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._ahead: tuple[tuple[int, int], Future] | None = None
 
@@ -166,11 +181,17 @@ class HostFeed(_IndexedFeed):
 
     def _make(self, start: int, steps: int) -> Batch:
         sources = self._sources * (len(self._seeds) if len(self._sources) == 1 else 1)
-        batches = []
-        for source, indices in zip(sources, self.indices(start, steps), strict=True):
-            flat = source.gather(indices.reshape(-1))
-            batches.append({k: v.reshape(*indices.shape, *v.shape[1:]) for k, v in flat.items()})
-        return stack(batches)
+        everything = self.indices(start, steps)
+
+        def gather(at: tuple) -> Batch:
+            batches = []
+            for source, indices in zip(sources[at[0]], everything[at], strict=True):
+                flat = source.gather(indices.reshape(-1))
+                shape = indices.shape
+                batches.append({k: v.reshape(*shape, *v.shape[1:]) for k, v in flat.items()})
+            return stack(batches)
+
+        return self._put_batches(everything.shape, gather)
 
     def gather(self, arrays: Any, item: Any) -> Batch:
         """The batch itself."""

@@ -1,12 +1,13 @@
 """A model's blocks: what is kept of them for the backward pass, and how they are divided.
 
-Both are decided where a step is traced, by `rematerialising` and `dividing`; without them a block
-is a plain call.
+This is decided where a step is traced, by `rematerialising`, `dividing` and `mapping`; without them
+a block is a plain call.
 """
 
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
@@ -16,6 +17,7 @@ from aimodels.errors import UserError
 Divide = Callable[[jax.Array, int], jax.Array]
 _DIVIDE: contextvars.ContextVar[Divide | None] = contextvars.ContextVar("divide", default=None)
 # Who asks leaves a trace: a model that never does would quietly keep everything.
+_AXIS: contextvars.ContextVar[str | None] = contextvars.ContextVar("axis", default=None)
 _REMAT: contextvars.ContextVar[list[bool] | None] = contextvars.ContextVar("remat", default=None)
 
 
@@ -37,6 +39,18 @@ def divided(array: jax.Array, batch_axis: int = 0) -> jax.Array:
     """What goes from block to block, [B, ...] or with B at `batch_axis`; see `dividing`."""
     divide = _DIVIDE.get()
     return array if divide is None else divide(array, batch_axis)
+
+
+def averaged(tree: Any, axis_name: str | tuple[str, ...] | None = None) -> Any:
+    """The mean over the devices of a mapped axis (by default that of `mapping`), else the tree."""
+    axis_name = axis_name or _AXIS.get()
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def devices_of(axis_name: str | tuple[str, ...] | None = None) -> int:
+    """How many devices `averaged` goes over."""
+    axis_name = axis_name or _AXIS.get()
+    return 1 if axis_name is None else jax.lax.psum(1, axis_name)
 
 
 @contextlib.contextmanager
@@ -77,3 +91,13 @@ def dividing(divide: Divide | None) -> Iterator[None]:
         yield
     finally:
         _DIVIDE.reset(token)
+
+
+@contextlib.contextmanager
+def mapping(axis_name: str | None) -> Iterator[None]:
+    """Trace under this what each device of a `pmap` does with its part of a batch."""
+    token = _AXIS.set(axis_name)
+    try:
+        yield
+    finally:
+        _AXIS.reset(token)

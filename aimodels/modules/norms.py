@@ -13,6 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from aimodels.modules.blocks import averaged, devices_of
+
 
 class LayerNorm(nn.LayerNorm):
     """Ba et al. 2016, over the last axis: parameters scale [D], bias [D]."""
@@ -45,8 +47,8 @@ class BatchNorm(nn.Module):
     the names of `flax.linen.BatchNorm`. Like PyTorch's and unlike Flax's, the running variance
     averages the unbiased estimate, n / (n - 1) times the biased one, n = B·H·W.
 
-    Under `jit` over a sharded batch the statistics are those of the global batch by themselves;
-    under `pmap` or `shard_map` give `axis_name`.
+    Under `jit` over a sharded batch, and where training runs under `pmap`, the statistics are those
+    of the global batch by themselves; under a `pmap` or `shard_map` of your own give `axis_name`.
 
     Attributes:
         use_running_average: True in evaluation; may be given in the call instead.
@@ -89,13 +91,9 @@ class BatchNorm(nn.Module):
         else:
             axes = tuple(range(inputs.ndim - 1))
             count = inputs.size // channels
-            mean = values.mean(axes)
-            if self.axis_name is not None:
-                mean = jax.lax.pmean(mean, self.axis_name)
-                count = count * jax.lax.psum(1, self.axis_name)
-            variance = jnp.square(values - mean).mean(axes)
-            if self.axis_name is not None:
-                variance = jax.lax.pmean(variance, self.axis_name)
+            mean = averaged(values.mean(axes), self.axis_name)
+            count = count * devices_of(self.axis_name)
+            variance = averaged(jnp.square(values - mean).mean(axes), self.axis_name)
             if not self.is_initializing():
                 correction = count / max(count - 1, 1) if self.unbiased else 1.0
                 keep = self.momentum

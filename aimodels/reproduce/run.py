@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -129,7 +130,8 @@ def _in_processes(
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, hand_on) for number in numbers}
     context = multiprocessing.get_context("spawn")  # a forked JAX would hang
-    pool = ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupts)
+    started = context.Value("i", 0)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(started, jobs))
     try:
         futures = {pool.submit(work, variant): variant for variant in variants}
         for future in as_completed(futures):
@@ -144,9 +146,19 @@ def _in_processes(
             signal.signal(number, previous)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; only the first one acts on it."""
+def _begin(started: Any, jobs: int) -> None:
+    """What each process of the pool does first.
+
+    It keeps to cores of its own: small networks train a third faster so, on two cores. Ctrl-C
+    reaches every process of a terminal; only the first one acts on it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    with started.get_lock():
+        index, started.value = started.value, started.value + 1
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[index % len(cores) :: jobs] or cores)
 
 
 def _say_cost(

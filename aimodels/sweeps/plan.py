@@ -140,7 +140,7 @@ def _without(config: Config, fields: set[str]) -> dict[str, Any]:
 def _fitting(config: Config) -> int:
     """How many replicas fit into memory, by the size of their states."""
     from aimodels.data.feed import device_budget
-    from aimodels.training.run import Assembly
+    from aimodels.training.assembly import Assembly
 
     state, _ = Assembly(config).abstract()
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.modules.blocks import rematerialising
+from aimodels.modules.blocks import averaged, rematerialising
 from aimodels.tasks.updates import ema_update, norms
 
 Array = jax.Array
@@ -59,7 +59,8 @@ class Task(abc.ABC):
         """One update. Returns the new state and metrics, all of which must be finite.
 
         A metric is a scalar, or an object with `compute() -> scalar` that the loop calls for the
-        steps that it reports.
+        steps that it reports. Under `parallel.strategy="pmap"` the batch is this device's part, and
+        the mean over all parts is `aimodels.modules.blocks.averaged(tree)`.
         """
 
     @abc.abstractmethod
@@ -126,6 +127,7 @@ class SupervisedTask(Task):
         transform_key, dropout_key = jax.random.split(key)
         batch = self.transforms(batch, transform_key, train=True)
         gradients, metrics, collections = self._gradients(state, batch, dropout_key)
+        gradients, metrics = averaged((gradients, metrics))
         updates, optimizer_state = self.optimizer.update(
             gradients, state.optimizer_state, state.params
         )

@@ -20,11 +20,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from aimodels.config import Config, plain
 from aimodels.errors import UserError
 from aimodels.tasks.base import State
 from aimodels.training.parallel import path_of
+from aimodels.training.processes import fetch, is_first, several, share, share_state
 
 # In the names of folders that are being written, which no reader takes for a step.
 UNFINISHED = ".orbax-checkpoint-tmp"
@@ -54,14 +56,17 @@ class Checkpoints:
 
         Args:
           step: must be larger than that of every earlier save.
-          state: of all replicas; it may be donated as soon as this returns.
+          state: of all replicas; it may be donated as soon as this returns. All processes give
+            theirs, and the first one, which then holds a copy of all of it, writes.
           metrics: mean over replicas, by which the best is kept.
 
         Raises:
           UserError: if an earlier save failed, e.g. because the disk is full.
         """
         self.check()
-        copy = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _flatten(state))
+        copy = {name: np.array(fetch(leaf), copy=True) for name, leaf in _flatten(state).items()}
+        if not is_first():
+            return
         self._pending.append(self._writer.submit(self._write, step, copy, dict(metrics)))
 
     def check(self) -> None:
@@ -130,12 +135,18 @@ class Checkpoints:
         if self._manager is None:
             import orbax.checkpoint as ocp
 
+            self.folder.mkdir(exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
                     enable_async_checkpointing=False,
-                    create=True,
+                    create=False,
                     lightweight_initialize=True,  # a damaged step does not stop the others
+                    multiprocessing_options=ocp.options.MultiprocessingOptions(
+                        active_processes={0}, barrier_sync_key_prefix="work_folder"
+                    )
+                    if several()
+                    else ocp.options.MultiprocessingOptions(),
                 ),
             )
         return self._manager
@@ -181,13 +192,23 @@ class Checkpoints:
           target: shapes, dtypes and shardings, as `Program.abstract_state` gives them; the number
             of devices may differ from that of the run which saved it.
         """
+        if not several():
+            return self._read(step, target)
+        return share_state(self._read(step, target) if is_first() else None, target)
+
+    def _read(self, step: int, target: State) -> State:
+        """`restore` in the first process; of several, the arrays are all on its first device."""
         import orbax.checkpoint as ocp
 
         if step not in self.steps():
             raise UserError(
                 f"{self.folder} has no checkpoint of step {step}; it has {self.steps()}"
             )
-        abstract = _flatten(target)
+        here = SingleDeviceSharding(jax.local_devices()[0])
+        abstract = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if several() else leaf
+            for name, leaf in _flatten(target).items()
+        }
         try:
             args = ocp.args.Composite(
                 state=ocp.args.StandardRestore(abstract), about=ocp.args.JsonRestore()
@@ -214,10 +235,16 @@ class Checkpoints:
         Raises:
           UserError: if there are checkpoints and all of them are damaged.
         """
+        state = self._read_latest(target, warn) if is_first() else None
+        if not several():
+            return state
+        return share_state(state, target) if share(state is not None) else None
+
+    def _read_latest(self, target: State, warn: Callable[[str], None]) -> State | None:
         steps = self.steps()
         for step in reversed(steps):
             try:
-                return self.restore(step, target)
+                return self._read(step, target)
             except UserError as error:
                 warn(str(error))
                 aside = self.folder.parent / "damaged" / str(step)

@@ -3,9 +3,9 @@
 import jax
 
 from aimodels.config import Config, to_json
+from aimodels.training.assembly import Assembly, count
 from aimodels.training.build import load_split
 from aimodels.training.parallel import path_of
-from aimodels.training.run import Assembly, count
 
 
 def parameter_table(config: Config) -> str:

@@ -143,7 +143,7 @@ class _ShapesFeed:
 
 
 def _compile(config: Config) -> Estimate:
-    from aimodels.training.run import Assembly
+    from aimodels.training.assembly import Assembly
     from aimodels.training.step import Plan
 
     assembly = Assembly(config)

@@ -15,6 +15,7 @@ from aimodels.tasks.base import State
 from aimodels.tasks.metrics import by_name
 from aimodels.training.build import load_split
 from aimodels.training.parallel import Layout
+from aimodels.training.processes import fetch
 from aimodels.training.step import Program
 
 
@@ -70,7 +71,7 @@ class Evaluator:
         scalars, arrays = {}, {}
         for split in self._sources:
             collection = self._collect(program, state, step, split)
-            results = by_name(jax.device_get(_compute(collection)))
+            results = by_name(fetch(_compute(collection)))
             scalars[split] = {name: each for name, each in results.items() if each.ndim == 1}
             arrays[split] = {name: each for name, each in results.items() if each.ndim > 1}
         return scalars, arrays
@@ -99,7 +100,7 @@ class Evaluator:
             yield from self._resident[split]
             return
         sources = self._sources[split]
-        keep = size_in_bytes(sources[0]) * len(sources) < device_budget(jax.devices()[0]) // 8
+        keep = size_in_bytes(sources[0]) * len(sources) < device_budget(jax.local_devices()[0]) // 8
         kept = []
         size = min(self._batch_size, len(sources[0]))
         for indices, mask in evaluation_batches(len(sources[0]), size, self._devices):

@@ -1,6 +1,7 @@
 """The life of a run: restore, then chunks of steps up to the next event, until the last step."""
 
 import dataclasses
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from aimodels.errors import Stopped, TrainingFailed
 from aimodels.tasks.base import State
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
+from aimodels.training.processes import fetch, is_first, several, stops
 from aimodels.training.progress import Progress
 from aimodels.training.replicas import Pruner, Replicas
 from aimodels.training.step import Program, StepReport
@@ -52,7 +54,7 @@ def train_loop(
     feed: Feed,
     evaluator: Evaluator,
     checkpoints: Checkpoints,
-    writer: MetricsWriter,
+    writer: MetricsWriter | None,
     progress: Progress,
     replicas: Replicas,
     pruner: Pruner | None = None,
@@ -70,9 +72,13 @@ def train_loop(
     profiler = Profiler(config, checkpoints.folder.parent / "profile")
     step = start = replicas.step
     begin = time.perf_counter()
-    first_seconds, first_steps = 0.0, 0
+    first_seconds, first_steps, rounds = 0.0, 0, 0
     pending: tuple[int, StepReport] | None = None
     metrics: dict[str, dict[str, np.ndarray]] = {}
+
+    def write(at: int, split: str, numbers: dict[str, np.ndarray]) -> None:
+        if writer is not None:
+            writer.write(at, split, numbers, replicas.active)
 
     def settle() -> None:
         """Reads the report of the last dispatch but one, so that the device never waits."""
@@ -82,8 +88,8 @@ def train_loop(
             pending = None
             _note_failures(report, replicas, progress, checkpoints)
             if at % log_every == 0 or at == steps:
-                numbers = jax.device_get(report.metrics)
-                writer.write(at, "train", numbers, replicas.active)
+                numbers = fetch(report.metrics)
+                write(at, "train", numbers)
                 progress.update(at, replicas.mean(numbers["loss"]) if "loss" in numbers else None)
             else:
                 progress.update(at)
@@ -105,7 +111,8 @@ def train_loop(
             # saved, the run stops. So a checkpoint never holds a state that isn't finite, and
             # everything up to it is in metrics.jsonl.
             last = step == steps
-            stop = bool(received) and not last  # asked once: a signal may come at any line
+            rounds += 1
+            stop = stops(bool(received), rounds) and not last  # asked once: it may come at any line
             evaluate = last or _is_due(step, evaluation_every)
             save = last or _is_due(step, checkpoint_every) or bool(best and evaluate)
             if evaluate or save or stop:
@@ -113,19 +120,20 @@ def train_loop(
             if evaluate:
                 metrics = evaluator(program, state, step)[0]
                 for split, numbers in metrics.items():
-                    writer.write(step, split, numbers, replicas.active)
+                    write(step, split, numbers)
                 if pruner is not None and not last:
                     for replica in pruner(step, by_split(metrics), replicas.active):
                         replicas.stop(replica, step, f"pruned at step {step}")
             if save or stop:
-                writer.sync()
+                if writer is not None:
+                    writer.sync()
                 summary = by_split(metrics) if evaluate else {}
                 means = {name: replicas.mean(values) for name, values in summary.items()}
                 checkpoints.save(step, state, means)
             checkpoints.check()
             if stop:
                 checkpoints.wait()
-                raise Stopped(received[0], step)
+                raise Stopped(received[0] if received else signal.SIGTERM, step)
         if not metrics:  # resumed at the last step
             metrics = evaluator(program, state, step)[0]
         jax.block_until_ready(state.step)
@@ -168,10 +176,10 @@ def _note_failures(
     report: StepReport, replicas: Replicas, progress: Progress, checkpoints: Checkpoints
 ) -> None:
     """Stops replicas with a metric that isn't finite; raises when no other is left."""
-    failed_steps = np.asarray(report.failed_step)
+    failed_steps = fetch(report.failed_step)
     if (failed_steps < 0).all():
         return
-    failed = jax.device_get(report.failed)
+    failed = fetch(report.failed)
     for replica in np.flatnonzero(failed_steps >= 0).tolist():
         names = ", ".join(name for name, which in failed.items() if which[replica])
         at = int(failed_steps[replica])
@@ -200,16 +208,21 @@ def _note_failures(
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and Ctrl-C; a second one has its usual effect."""
+    """Collects SIGTERM and Ctrl-C; a second one has its usual effect.
+
+    In several processes JAX listens for SIGTERM, and tells all of them; so a Ctrl-C becomes one.
+    """
     received: list[int] = []
     before: dict[int, Any] = {}
 
     def handler(number: int, _: Any) -> None:
         received.append(number)
         signal.signal(number, before[number])
+        if several():
+            os.kill(os.getpid(), signal.SIGTERM)
 
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGINT,) if several() else (signal.SIGTERM, signal.SIGINT):
             before[number] = signal.signal(number, handler)
     except ValueError:  # not in the main thread: signals are somebody else's
         pass
@@ -228,7 +241,7 @@ class Profiler:
 
     def before(self, step: int) -> None:
         """Starts at step `profile.start`."""
-        if self._profile.steps and step == self._profile.start:
+        if is_first() and self._profile.steps and step == self._profile.start:
             jax.profiler.start_trace(str(self._folder))
             self._active = True
 

@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from aimodels.config import Config
 from aimodels.errors import UserError
 from aimodels.training.layouts import ReadyMade, Rules, axes_of
+from aimodels.training.processes import several
 
 
 def path_of(path: tuple) -> str:
@@ -51,10 +52,16 @@ class Layout:
       rules: how parameters are divided, see `aimodels.training.layouts`. Paths are matched at
         their ends, so that `kernel` also divides the optimizer's moments of kernels.
       replica: devices over which replicas are divided.
+      pmap: steps go through `jax.pmap` over the data axis.
     """
 
     def __init__(
-        self, data: int = 1, model: int = 1, rules: Rules | ReadyMade = (), replica: int = 1
+        self,
+        data: int = 1,
+        model: int = 1,
+        rules: Rules | ReadyMade = (),
+        replica: int = 1,
+        pmap: bool = False,
     ) -> None:
         available = jax.devices()
         self.devices = replica * data * model
@@ -64,6 +71,7 @@ class Layout:
                 f"{self.devices} devices, {len(available)} {available[0].platform} device(s) found"
             )
         self._rules: Rules | ReadyMade = rules
+        self._data, self.axis = data, "data" if pmap and data > 1 else None
         self._divides_batches = data * model > 1
         self._divides_replicas = replica > 1
         self.mesh: Mesh | None = None
@@ -111,7 +119,36 @@ class Layout:
         """
         if self.mesh is None:
             return jax.tree.map(jnp.asarray, tree)
-        return jax.device_put(tree, NamedSharding(self.mesh, P("replica" if per_replica else None)))
+        sharding = NamedSharding(self.mesh, P("replica" if per_replica else None))
+        if several():  # `device_put` would first compare what the processes have
+            place = lambda x: jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])  # noqa: E731
+            return jax.tree.map(place, tree)
+        return jax.device_put(tree, sharding)
+
+    def put_batches(self, shape: tuple[int, ...], gather: Callable[[tuple], Any]) -> Any:
+        """Batches of which each device gets its own examples, and no process reads those of others.
+
+        Args:
+          shape: (R, steps, B).
+          gather: slices of these three axes -> that part as a dict of host arrays.
+        """
+        if self.mesh is None or self.axis:
+            return gather((slice(None),) * len(shape))
+        sharding = NamedSharding(self.mesh, P("replica", None, "data"))
+        parts: dict[str, Any] = {}  # devices along `model` have the same
+        shards: dict[str, list[jax.Array]] = {}
+        for device, at in sharding.addressable_devices_indices_map(shape).items():
+            assert at is not None
+            if str(at) not in parts:
+                parts[str(at)] = gather(at)
+            for name, array in parts[str(at)].items():
+                shards.setdefault(name, []).append(jax.device_put(array, device))
+        return {
+            name: jax.make_array_from_single_device_arrays(
+                (*shape, *arrays[0].shape[len(shape) :]), sharding, arrays
+            )
+            for name, arrays in shards.items()
+        }
 
     def constrain_batch(self, batch: Any, axis: int = 0) -> Any:
         """Divides a batch over the data axis, inside a compiled function.
@@ -120,7 +157,7 @@ class Layout:
           batch: any tree of arrays [B, ...].
           axis: where B is.
         """
-        if not self._divides_batches:
+        if not self._divides_batches or self.axis:
             return batch
         # Under `over_replicas` the mesh is the one that is left for each replica.
         mesh = jax.sharding.get_abstract_mesh() if self._divides_replicas else self.mesh
@@ -130,7 +167,13 @@ class Layout:
     @property
     def divide(self) -> Callable[[Any, int], Any] | None:
         """`constrain_batch`, None where it does nothing."""
-        return self.constrain_batch if self._divides_batches else None
+        return self.constrain_batch if self._divides_batches and not self.axis else None
+
+    def parts(self, items: Any) -> Any:
+        """Chunks of a feed, [R, steps, B, ...], as the step takes them: see `jit_step`."""
+        if not self.axis:
+            return items
+        return jax.tree.map(lambda x: x.reshape(*x.shape[:2], self._data, -1, *x.shape[3:]), items)
 
     def over_replicas(self, function: Callable, per_replica: Sequence[bool]) -> Callable:
         """Each device runs `function` for its own replicas: nothing is communicated.
@@ -153,33 +196,75 @@ class Layout:
     def jit_step(self, function: Callable, state: Any) -> Any:
         """`jax.jit` of (state, ...) -> (state, report); the state is donated and keeps its layout.
 
+        Under `pmap` each device has a copy of the state, and its part of the items.
+
         Args:
-          function: the step.
+          function: the step: (state, runs, active, arrays, items, start, steps).
           state: abstract, with shardings.
         """
-        more = {}
+        if self.axis and self.mesh is not None:
+            return jax.pmap(
+                function,
+                axis_name=self.axis,
+                in_axes=(None, None, None, None, 2, None, None),
+                out_axes=None,  # type: ignore[arg-type]
+                devices=list(self.mesh.devices.flat),
+            )
+        shardings = None
         if self.mesh is not None:
-            more["out_shardings"] = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
-        options = compiler_options()
-        return jax.jit(function, donate_argnums=0, compiler_options=options, **more)
+            shardings = jax.tree.map(lambda leaf: leaf.sharding, state), self.everywhere
+        return jax.jit(
+            function,
+            donate_argnums=0,
+            compiler_options=compiler_options(),
+            out_shardings=shardings,
+        )
+
+    @property
+    def everywhere(self) -> NamedSharding | None:
+        """For what every process reads: a copy on each device; None where there is one process."""
+        return NamedSharding(self.mesh, P()) if several() and self.mesh is not None else None
 
 
 def make_layout(config: Config) -> Layout:
     """The layout of a resolved config; replicas go over as many devices as divide them."""
     parallel, replicas = config.parallel, len(config.replicas.seeds)
     each = parallel.data * parallel.model
-    if not parallel.replica:
+    if not parallel.replica and not several() and parallel.strategy == "jit":
         _use_cores(replicas)
     replica = parallel.replica or _largest_divisor(replicas, len(jax.devices()) // each)
-    return Layout(parallel.data, parallel.model, parallel.rules, replica)
+    pmap = parallel.strategy == "pmap"
+    if pmap:
+        replica = 1
+        if parallel.model > 1 or parallel.replica > 1 or parallel.rules or several():
+            raise UserError(
+                "config.parallel.strategy: 'pmap' takes `data` alone, in one process; leave out "
+                "replica, model and rules, or take 'jit'"
+            )
+    layout = Layout(parallel.data, parallel.model, parallel.rules, replica, pmap)
+    if several() and layout.devices != len(jax.devices()):
+        raise UserError(
+            f"config.parallel: replica={replica} x data={parallel.data} x model={parallel.model} "
+            f"takes {layout.devices} of the {len(jax.devices())} devices that "
+            f"{jax.process_count()} processes have; several processes take all, e.g. "
+            f"--config.parallel.data={len(jax.devices()) // (replica * parallel.model)}"
+        )
+    return layout
 
 
 def _use_cores(replicas: int) -> None:
     """Makes each core a device, before JAX starts: one small network can't keep several busy."""
-    cores = _largest_divisor(replicas, os.cpu_count() or 1)
-    if cores > 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    devices = _largest_divisor(replicas, cores())
+    if devices > 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
-            jax.config.update("jax_num_cpu_devices", cores)
+            jax.config.update("jax_num_cpu_devices", devices)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _largest_divisor(number: int, limit: int) -> int:

@@ -13,14 +13,16 @@ from aimodels.config import Config, plain
 from aimodels.data.feed import Feed
 from aimodels.files import write_atomically
 from aimodels.tasks.base import State
+from aimodels.training.parallel import cores
+from aimodels.training.processes import several
 from aimodels.training.step import Plan, Program
 
 # Steps of a dispatch, which loops over them on the device: so many that they take about a second on
 # a slow CPU, and a dispatch's own 50 to 100 us are nothing beside them on a fast GPU.
 MOST_STEPS, DISPATCH_FLOPS = 100, 5e10
-# Floating-point operations of one replica's step, as XLA counts them, below which replicas are
-# batched untimed, and above which one is run after the other. Between the two both are timed.
-SMALL, LARGE = 3e7, 1e9
+# Floating-point operations of one replica's step, as XLA counts them, from which on replicas run
+# one after the other; for smaller steps both ways are timed.
+LARGE = 1e9
 MEASURED_SECONDS = 0.15
 
 
@@ -62,7 +64,7 @@ def choose_plan(
     in_turn = replicas if mode == "sequential" else 1
     loop = loop or int(min(max(DISPATCH_FLOPS / max(cost * in_turn, 1), 1), MOST_STEPS))
     reason = f"a step is {cost / 1e6:.3g} MFLOP"
-    if mode == "auto" and SMALL < cost < LARGE:
+    if mode == "auto" and cost < LARGE and not several():
         rates = {
             mode: _steps_per_second(make_program(Plan(loop, mode)), make_feed(), target)
             for mode in ("vmap", "sequential")
@@ -71,7 +73,7 @@ def choose_plan(
         tried = ", ".join(f"{mode} {rate * replicas:,.0f}" for mode, rate in rates.items())
         reason += f"; measured steps/s: {tried}"
     elif mode == "auto":
-        mode = "vmap" if cost <= SMALL else "sequential"
+        mode = "vmap" if cost < LARGE else "sequential"
     plan = Plan(loop, mode, reason)
     write_atomically(file, json.dumps(vars(plan)))
     return plan
@@ -102,6 +104,6 @@ def _fingerprint(config: Config) -> str:
         "execution": values["execution"],
         "parallel": values["parallel"],
         "machine": [jax.__version__, jax.devices()[0].device_kind, jax.device_count()],
-        "cores": os.cpu_count(),
+        "cores": cores(),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]

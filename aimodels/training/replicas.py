@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aimodels.files import write_atomically
+from aimodels.training.processes import is_first, share
 
 DONE = "done"
 
@@ -29,7 +30,8 @@ class Replicas:
             for index, at in enumerate(steps)
             if at < self.step
         }
-        for index, (at, status) in read_stopped(workdir).items():
+        stopped = share(read_stopped(workdir) if is_first() else None)
+        for index, (at, status) in ((int(index), entry) for index, entry in stopped.items()):
             if at <= self.step:  # what came later will come again
                 self._stopped[index] = at, status
                 self.active[index] = False
@@ -38,7 +40,8 @@ class Replicas:
         """Keeps that a replica trains no more, e.g. `pruned at step 800`."""
         self.active[replica] = False
         self._stopped[replica] = step, status
-        write_atomically(self._file, json.dumps(self._stopped, indent=2) + "\n")
+        if is_first():
+            write_atomically(self._file, json.dumps(self._stopped, indent=2) + "\n")
 
     @property
     def statuses(self) -> list[str]:

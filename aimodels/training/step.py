@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.data.feed import Feed
-from aimodels.modules.blocks import dividing
+from aimodels.modules.blocks import dividing, mapping
 from aimodels.modules.convolution import vmapped
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.training.parallel import Layout, compiler_options
@@ -83,8 +83,8 @@ class Program:
         self.replicas = len(seeds)
         self._vmapped = plan.replicas == "vmap"
         self._runs = {
-            "seed": jnp.asarray(seeds, jnp.uint32),
-            "varied": {name: jnp.asarray(values) for name, values in varied.items()},
+            "seed": np.asarray(seeds, np.uint32),
+            "varied": {name: np.asarray(jnp.asarray(values)) for name, values in varied.items()},
         }
         self._compiled: dict[Any, Callable] = {}
 
@@ -146,7 +146,7 @@ class Program:
           active: bool [R], which replicas are trained; the others stay as they are, and so does
             one whose own step isn't `start`: it failed in an earlier dispatch.
         """
-        items = feed.chunk(start, steps, self.plan.steps_per_dispatch)
+        items = self._layout.parts(feed.chunk(start, steps, self.plan.steps_per_dispatch))
         if "run" not in self._compiled:
             self.compile(feed, jax.tree.map(_abstract, state))
         active = np.ones(self.replicas, bool) if active is None else active
@@ -162,9 +162,11 @@ class Program:
         """
         items = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
-                (x.shape[0], self.plan.steps_per_dispatch, *x.shape[2:]), x.dtype
+                (x.shape[0], self.plan.steps_per_dispatch, *x.shape[2:]),
+                x.dtype,
+                sharding=getattr(x, "sharding", None),
             ),
-            feed.chunk(0, 0, 1),
+            self._layout.parts(feed.chunk(0, 0, 1)),
         )
         active, zero = np.ones(self.replicas, bool), np.int32(0)
         jitted = self._layout.jit_step(self._run_function(feed), state)
@@ -174,7 +176,7 @@ class Program:
 
     def _run_function(self, feed: Feed) -> Callable:
         """(states, runs, active, arrays, items, start, steps) -> (states, report)."""
-        many = self.replicas > 1
+        many, axis = self.replicas > 1, self._layout.axis
 
         def one(
             state: State, run: Any, active: Any, arrays: Any, items: Any, start: Any, steps: Any
@@ -186,8 +188,11 @@ class Program:
             def step(index: Any, state: State) -> tuple[State, dict]:
                 batch = feed.gather(arrays, _pick(items, index))
                 batch = self._layout.constrain_batch(batch)
-                with dividing(self._layout.divide):
-                    return task.train_step(state, batch, step_key(run["seed"], "train", state.step))
+                key = step_key(run["seed"], "train", state.step)
+                if axis:
+                    key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+                with dividing(self._layout.divide), mapping(axis):
+                    return task.train_step(state, batch, key)
 
             shapes = jax.eval_shape(step, 0, state)[1]
             checked = sorted(name for name in shapes if not hasattr(shapes[name], "compute"))
@@ -279,7 +284,11 @@ class Program:
     def compile_eval(self, state: State, batch: Batch, per_replica: bool) -> Any:
         """Compiles `eval_step` for an abstract state and a batch; returns abstract metrics [R]."""
         function = self._of_all(self._evaluate_one, (True, True, per_replica, False))
-        jitted = jax.jit(function, compiler_options=compiler_options())
+        jitted = jax.jit(
+            function,
+            compiler_options=compiler_options(),
+            out_shardings=self._layout.everywhere,
+        )
         lowered = jitted.lower(state, self._runs, batch, np.int32(0))
         self._compiled[_eval_key(batch, per_replica)] = lowered.compile()
         return lowered.out_info

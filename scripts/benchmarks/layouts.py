@@ -22,8 +22,8 @@ from steady import Steady
 
 from aimodels.config import load_config, resolve
 from aimodels.errors import UserError
+from aimodels.training.assembly import Assembly, count
 from aimodels.training.estimate import estimate
-from aimodels.training.run import Assembly, count
 from aimodels.training.step import Plan
 
 VOCABULARY, LENGTH = 8192, 64

@@ -82,7 +82,7 @@ def memory_of(row: str, reference: str, scratch: Path) -> dict[str, Any]:
 def main() -> None:
     parser = common.arguments(__doc__, repeats=5)
     parser.add_argument("--rows", default=",".join(DEFAULT), help="separated by commas")
-    parser.add_argument("--seconds", type=float, default=8, help="of each side in a repeat")
+    parser.add_argument("--seconds", type=float, default=30, help="of each side in a repeat")
     parser.add_argument("--side", choices=SIDES, help="a part, used by itself")
     parser.add_argument("--row", help="of --side")
     parser.add_argument("--reference", help="of --side")

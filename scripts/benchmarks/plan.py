@@ -16,8 +16,8 @@ from common import table
 from rows import make_config
 from steady import Steady
 
+from aimodels.training.assembly import Assembly
 from aimodels.training.plan import LARGE, SMALL
-from aimodels.training.run import Assembly
 from aimodels.training.step import Plan
 
 LENET = {

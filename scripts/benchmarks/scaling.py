@@ -15,8 +15,8 @@ from common import RESULTS, table
 from rows import make_config
 from steady import Steady
 
+from aimodels.training.assembly import Assembly, count
 from aimodels.training.plan import choose_plan
-from aimodels.training.run import Assembly, count
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 DATA_SETS = (1_000, 10_000, 100_000, 1_000_000)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from aimodels.training.run import Assembly
+from aimodels.training.assembly import Assembly
 from aimodels.training.step import Plan
 
 

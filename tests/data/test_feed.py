@@ -55,7 +55,8 @@ def test_device_and_host_feeds_give_the_same_batches(per_replica):
     sources = [source(), source()] if per_replica else [source()]
     put = lambda tree: {name: jnp.asarray(array) for name, array in tree.items()}  # noqa: E731
     device = DeviceFeed(sources, seeds, 5, "shuffled", put)
-    host = HostFeed(sources, seeds, 5, "shuffled")
+    whole = lambda shape, gather: gather((slice(None),) * 3)  # noqa: E731
+    host = HostFeed(sources, seeds, 5, "shuffled", whole)
     for start, steps in ((0, 4), (4, 2), (6, 4), (3, 4)):  # in order, cut short, and jumping back
         on_device, on_host = device.chunk(start, steps, 4), host.chunk(start, steps, 4)
         for replica in range(2):

@@ -13,8 +13,8 @@ from aimodels.cli import main
 from aimodels.config import load_config
 from aimodels.errors import UserError
 from aimodels.training import hlo
+from aimodels.training.assembly import Assembly, count
 from aimodels.training.estimate import estimate, for_devices
-from aimodels.training.run import Assembly, count
 
 ROOT = Path(__file__).parent.parent.parent
 GPT_SIZES = ROOT / "experiments/language/gpt_sizes.py"

@@ -18,7 +18,8 @@ import pytest
 
 from aimodels.config import load_config, load_experiment, to_json
 from aimodels.errors import UserError
-from aimodels.training.run import load, train
+from aimodels.training.load import load
+from aimodels.training.run import train
 from aimodels.training.writers import MetricsWriter, read_metrics
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,12 @@ import pytest
 
 from aimodels.config import resolve
 from aimodels.errors import UserError
+from aimodels.training.assembly import Assembly
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.layouts import SMALL, axes_of
+from aimodels.training.load import load
 from aimodels.training.parallel import path_of
-from aimodels.training.run import Assembly, load, train
+from aimodels.training.run import train
 from aimodels.training.step import Plan
 
 DIGITS, SIGNALS = {"name": "digits"}, {"name": "mnist1d"}
@@ -45,6 +47,7 @@ LAYOUTS = {
     "tensor": {"data": 2, "model": 4, "rules": "tensor"},
     "fsdp_tensor": {"data": 2, "model": 4, "rules": "fsdp_tensor"},
     "fsdp, rematerialised": {"data": 8, "rules": "fsdp", "remat": "blocks"},
+    "pmap": {"data": 8, "strategy": "pmap"},
 }
 # Models of which only few arrays have an axis that a list divides.
 REMATERIALISED = ("GRU", "Transformer", "GPT")

@@ -10,7 +10,9 @@ import pytest
 
 from aimodels.config import resolve
 from aimodels.errors import TrainingFailed, UserError
-from aimodels.training.run import Assembly, load, train
+from aimodels.training.assembly import Assembly
+from aimodels.training.load import load
+from aimodels.training.run import train
 from aimodels.training.step import Plan
 from aimodels.training.writers import read_metrics
 

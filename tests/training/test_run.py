@@ -8,8 +8,9 @@ import pytest
 
 import aimodels
 from aimodels.errors import TrainingFailed, UserError
+from aimodels.training.load import evaluate, load
 from aimodels.training.parallel import path_of
-from aimodels.training.run import evaluate, load, train
+from aimodels.training.run import train
 from aimodels.training.writers import read_metrics
 
 

@@ -1,0 +1,106 @@
+"""The parts of a run, made from its config when they are first asked for."""
+
+import functools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from aimodels.config import Config
+from aimodels.data.feed import DeviceFeed, EmptyFeed, Feed, HostFeed, device_budget, size_in_bytes
+from aimodels.tasks.base import Batch, State, Task
+from aimodels.training.build import abstract_batch, load_split, task_builder, varied_in_program
+from aimodels.training.parallel import Layout, make_layout
+from aimodels.training.plan import cache_folder
+from aimodels.training.step import Plan, Program
+
+# What serves where no steps are run.
+UNPLANNED = Plan(1, "sequential")
+
+
+class Assembly:
+    """The parts of a resolved config, made when they are first asked for.
+
+    Args:
+      config: the resolved config.
+      warn: where messages for people go.
+    """
+
+    def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
+        use_compilation_cache()
+        self.config, self.warn = config, warn
+        self._build = task_builder(config)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Where arrays live; `UserError` if there are too few devices."""
+        return make_layout(self.config)
+
+    def program(self, plan: Plan = UNPLANNED) -> Program:
+        """The compiled functions under a plan; without one they can initialise and evaluate."""
+        return Program(
+            self._build,
+            self.config.replicas.seeds,
+            varied_in_program(self.config),
+            self.layout,
+            plan,
+        )
+
+    def task(self, replica: int = 0) -> Task:
+        """The task with the values of one replica."""
+        varied = varied_in_program(self.config)
+        return self._build({name: values[replica] for name, values in varied.items()})
+
+    def feeds(self) -> Callable[[], Feed]:
+        """A function that makes feeds, all from one copy of the training set."""
+        config, layout = self.config, self.layout  # the layout first: it may decide on devices
+        seeds = config.replicas.seeds
+        if config.data is None:
+            return lambda: EmptyFeed(len(seeds))
+        sources = load_split(config, config.training.split)
+        size = size_in_bytes(sources[0]) * len(sources)
+        budget = device_budget(jax.local_devices()[0])
+        where = config.execution.feed
+        if where == "auto":
+            where = "device" if size <= budget else "host"
+        batching = (config.training.batch_size, config.training.order)
+        if where == "host":
+            return lambda: HostFeed(sources, seeds, *batching, layout.put_batches)
+        put = partial(layout.put, per_replica=len(sources) > 1)
+        feed = DeviceFeed(sources, seeds, *batching, put)
+        return lambda: feed
+
+    def abstract(self) -> tuple[State, Batch]:
+        """The state of one replica and a training batch, in shapes alone."""
+        batch = abstract_batch(self.config)
+        return jax.eval_shape(self.task().init, _abstract_key(), batch), batch
+
+    def target(self) -> State:
+        """The state of all replicas in shapes, dtypes and shardings alone."""
+        return self.program().abstract_state(abstract_batch(self.config))
+
+    def step_flops(self) -> float:
+        """Floating-point operations of a training step of one replica, as XLA estimates them."""
+        state, batch = self.abstract()
+        step = jax.jit(self.task().train_step)
+        analysis = step.lower(state, batch, _abstract_key()).cost_analysis()
+        return float((analysis or {}).get("flops", 0.0))
+
+
+def _abstract_key() -> Any:
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs in the cache folder, unless JAX was told another one."""
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def count(params: Any) -> int:
+    """How many numbers a tree of arrays holds."""
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))

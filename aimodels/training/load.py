@@ -1,0 +1,122 @@
+"""Reads a trained run, to look at it, to predict with it, or to evaluate it again."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aimodels.config import load_config, plain, resolve
+from aimodels.errors import UserError
+from aimodels.tasks.base import State
+from aimodels.training.assembly import Assembly
+from aimodels.training.checkpoints import Checkpoints
+from aimodels.training.evaluation import Evaluator
+from aimodels.training.loop import by_split
+from aimodels.training.processes import is_first, share
+
+
+class Loaded:
+    """A trained run, read from its work folder.
+
+    Attributes:
+      config: the resolved config.
+      task: the task, with the values of the replica.
+      step: of the checkpoint.
+      state: of the replica.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, step: int | str, replica: int) -> None:
+        workdir = Path(workdir)
+        self.config = resolve(share(_config_of(workdir) if is_first() else None))
+        replicas = len(self.config.replicas.seeds)
+        if not 0 <= replica < replicas:
+            raise UserError(f"replica {replica} does not exist: {workdir} has 0 to {replicas - 1}")
+        self._assembly = Assembly(self.config)
+        self.task = self._assembly.task(replica)
+        self.checkpoints = Checkpoints(workdir, self.config)
+        self.step = share(_pick_step(self.checkpoints, step) if is_first() else None)
+        self.program = self._assembly.program()
+        self.layout = self._assembly.layout
+        self.all_replicas = self.checkpoints.restore(self.step, self._assembly.target())
+        self.state: State = jax.tree.map(lambda leaf: leaf[replica], self.all_replicas)
+        self._predict = jax.jit(self.task.predict)
+
+    @property
+    def params(self) -> Any:
+        """The weights to use: the moving average if there is one."""
+        return self.state.variables["params"]
+
+    def predict(self, inputs: Any, **fields: Any) -> np.ndarray:
+        """The model's outputs for raw inputs [B, ...], as the data set gives them.
+
+        Args:
+          inputs: [B, ...].
+          fields: others that a batch has, e.g. `lengths` [B].
+        """
+        batch = {name: jnp.asarray(value) for name, value in {"inputs": inputs, **fields}.items()}
+        return np.asarray(self._predict(self.state, batch))
+
+
+def _config_of(workdir: Path) -> dict[str, Any]:
+    file = workdir / "config.json"
+    if not file.is_file():
+        raise UserError(f"{workdir} is not a work folder: it has no config.json")
+    return plain(load_config(str(file)))
+
+
+def _pick_step(checkpoints: Checkpoints, step: int | str) -> int:
+    steps = checkpoints.steps()
+    if not steps:
+        raise UserError(f"{checkpoints.folder} has no checkpoint; train the run first")
+    if step == "latest":
+        return steps[-1]
+    if step == "best":
+        best = checkpoints.best_step()
+        if best is None:
+            raise UserError(
+                f"{checkpoints.folder} has no best checkpoint: the run's config.checkpoint.best "
+                "names no metric; take step latest"
+            )
+        return best
+    if not str(step).isdigit() or int(step) not in steps:
+        raise UserError(f"step {step!r}: {checkpoints.folder} has latest, best and {steps}")
+    return int(step)
+
+
+def load(workdir: str | os.PathLike, *, step: int | str = "latest", replica: int = 0) -> Loaded:
+    """Reads a run: its config, task, weights and a predict function.
+
+    Args:
+      workdir: where it was trained.
+      step: `latest`, `best` or a number.
+      replica: which one, counted from 0.
+    """
+    return Loaded(workdir, step, replica)
+
+
+def evaluate(
+    workdir: str | os.PathLike,
+    *,
+    splits: tuple[str, ...] | None = None,
+    step: int | str = "latest",
+) -> dict[str, Any]:
+    """Evaluates a checkpoint of a run: `{"step", "replicas": [{"seed", "metrics", "arrays"}]}`."""
+    loaded = load(workdir, step=step)
+    evaluator = Evaluator(loaded.config, loaded.layout, splits)
+    scalars, arrays = evaluator(loaded.program, loaded.all_replicas, loaded.step)
+
+    def of(results: Mapping[str, Mapping[str, np.ndarray]], replica: int) -> dict[str, Any]:
+        return {name: values[replica].tolist() for name, values in by_split(results).items()}
+
+    return {
+        "workdir": str(workdir),
+        "step": loaded.step,
+        "replicas": [
+            {"seed": seed, "metrics": of(scalars, index), "arrays": of(arrays, index)}
+            for index, seed in enumerate(plain(loaded.config.replicas.seeds))
+        ],
+    }
