@@ -53,8 +53,22 @@ def _check(program, arguments, made):
     elif program.startswith("scripts/"):
         if not os.access(program, os.X_OK):
             raise ValueError(f"{program} is not there to be run")
+    elif program == "srun":  # its own flags, then the command
+        _check(*_split_at("aimodels", arguments), made)
+    elif program == "gcloud":
+        (command,) = (a.removeprefix("--command=") for a in arguments if a.startswith("--command="))
+        _check(*_split_at("aimodels", shlex.split(command)), made)
+    elif program == "pip":
+        if arguments[0] != "install":
+            raise ValueError(f"pip {arguments[0]}")
     else:
         raise ValueError(f"tests/commands.py does not know how to check {program}")
+
+
+def _split_at(program, arguments):
+    if program not in arguments:
+        raise ValueError(f"it does not run {program}")
+    return program, arguments[arguments.index(program) + 1 :]
 
 
 def _check_made(folder, made):

@@ -147,4 +147,4 @@ FIXED: dict[str, type] = {
     "checkpoint": Checkpoint,
     "profile": Profile,
 }
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float64")

@@ -60,7 +60,7 @@ class BatchNorm(nn.Module):
         axis_name: the mapped axis or axes to average the statistics over.
         scale_init: zeros for the last norm of a residual block (Goyal et al. 2017).
         bias_init: of the bias.
-        dtype: of the result; the statistics are always float32.
+        dtype: of the result; the statistics are float32, or float64 where the inputs are.
         param_dtype: of the parameters.
     """
 
@@ -83,9 +83,10 @@ class BatchNorm(nn.Module):
             "use_running_average", self.use_running_average, use_running_average
         )
         channels = inputs.shape[-1]
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), jnp.float32)
-        values = inputs.astype(jnp.float32)
+        kept = jnp.promote_types(self.param_dtype, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), kept)
+        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), kept)
+        values = inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32))
         if use_running_average:
             mean, variance = running_mean.value, running_var.value
         else:

@@ -30,6 +30,8 @@ class Assembly:
 
     def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
         use_compilation_cache()
+        if config.precision == "float64":  # JAX allows it for a whole process, or not at all
+            jax.config.update("jax_enable_x64", True)
         self.config, self.warn = config, warn
         self._build = task_builder(config)
 

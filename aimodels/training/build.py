@@ -18,7 +18,8 @@ def make_model(config: Mapping[str, Any]) -> Any:
     if config["model"] is None:
         return None
     dtype = jnp.dtype(config["precision"])
-    return call_section("model", config["model"], dtype=dtype, param_dtype=jnp.float32)
+    param_dtype = jnp.promote_types(dtype, jnp.float32)  # bfloat16 computes, float32 is kept
+    return call_section("model", config["model"], dtype=dtype, param_dtype=param_dtype)
 
 
 def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:

@@ -47,19 +47,23 @@ class Estimate:
 
 
 def for_devices(config: Config, devices: int) -> Config:
-    """The config with a mesh of so many devices: all that `model` leaves are along `data`.
+    """The config with a mesh of so many devices: what `model` and `replica` leave are `data`.
 
     Raises:
       UserError: the devices, or the batch, can't be divided so.
     """
     values = plain(config)
-    model = values["parallel"]["model"]
-    if devices % model:
-        raise UserError(
-            f"--devices={devices} is not divisible by config.parallel.model={model}; take a "
-            f"multiple of {model}, or another config.parallel.model"
+    parallel = values["parallel"]
+    model, replica = parallel["model"], parallel["replica"] or 1
+    if devices % (model * replica):
+        axes = f"config.parallel.model={model}" + (
+            f" x config.parallel.replica={replica}" if replica > 1 else ""
         )
-    values["parallel"]["data"] = devices // model
+        raise UserError(
+            f"--devices={devices} is not divisible by {axes}; take a multiple of "
+            f"{model * replica}, or another mesh"
+        )
+    parallel |= {"data": devices // (model * replica), "replica": replica, "strategy": "jit"}
     return resolve(values)
 
 
@@ -125,15 +129,17 @@ class _ShapesFeed:
     arrays: Any = ()
     per_replica = False
 
-    def __init__(self, batch: Mapping[str, Any], replicas: int) -> None:
-        self._batch, self._replicas = batch, replicas
+    def __init__(self, batch: Mapping[str, Any], replicas: int, sharding: Any = None) -> None:
+        self._batch, self._replicas, self._sharding = batch, replicas, sharding
 
     def chunk(self, start: int, steps: int, capacity: int) -> dict[str, Any]:
         """Abstract arrays [R, capacity, B, ...]."""
         import jax
 
         return {
-            name: jax.ShapeDtypeStruct((self._replicas, capacity, *leaf.shape), leaf.dtype)
+            name: jax.ShapeDtypeStruct(
+                (self._replicas, capacity, *leaf.shape), leaf.dtype, sharding=self._sharding
+            )
             for name, leaf in self._batch.items()
         }
 
@@ -150,9 +156,8 @@ def _compile(config: Config) -> Estimate:
     _, batch = assembly.abstract()
     mode = "vmap" if config.replicas.mode == "vmap" else "sequential"
     program = assembly.program(Plan(1, mode))
-    compiled = program.compile(
-        _ShapesFeed(batch, len(config.replicas.seeds)), program.abstract_state(batch)
-    )
+    feed = _ShapesFeed(batch, len(config.replicas.seeds), assembly.layout.batch_sharding)
+    compiled = program.compile(feed, program.abstract_state(batch))
     memory, text = compiled.memory_analysis(), compiled.as_text()
     mesh = assembly.layout.mesh
     return Estimate(

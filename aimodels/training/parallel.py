@@ -125,6 +125,11 @@ class Layout:
             return jax.tree.map(place, tree)
         return jax.device_put(tree, sharding)
 
+    @property
+    def batch_sharding(self) -> NamedSharding | None:
+        """Of batches that the host gathers, [R, steps, B, ...]; None on a single device."""
+        return NamedSharding(self.mesh, P("replica", None, "data")) if self.mesh else None
+
     def put_batches(self, shape: tuple[int, ...], gather: Callable[[tuple], Any]) -> Any:
         """Batches of which each device gets its own examples, and no process reads those of others.
 
@@ -132,9 +137,9 @@ class Layout:
           shape: (R, steps, B).
           gather: slices of these three axes -> that part as a dict of host arrays.
         """
-        if self.mesh is None or self.axis:
+        sharding = self.batch_sharding
+        if sharding is None or self.axis:
             return gather((slice(None),) * len(shape))
-        sharding = NamedSharding(self.mesh, P("replica", None, "data"))
         parts: dict[str, Any] = {}  # devices along `model` have the same
         shards: dict[str, list[jax.Array]] = {}
         for device, at in sharding.addressable_devices_indices_map(shape).items():

@@ -1,9 +1,9 @@
 """What the choice of a plan rests on: steps/s of every candidate, over models of all sizes.
 
-aimodels/training/plan.py loops on the device; it batches replicas below SMALL floating-point
-operations a step, as XLA counts them, runs one after the other above LARGE, and measures between.
-Every candidate of a model takes its turn in each repeat. A figure is the candidate's steps/s over
-that of the model's fastest, for one replica and for five.
+aimodels/training/plan.py loops on the device; from LARGE floating-point operations a step on, as
+XLA counts them, it runs replicas one after the other, and below it measures. Every candidate of a
+model takes its turn in each repeat. A figure is the candidate's steps/s over that of the model's
+fastest, for one replica and for five.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from rows import make_config
 from steady import Steady
 
 from aimodels.training.assembly import Assembly
-from aimodels.training.plan import LARGE, SMALL
+from aimodels.training.plan import LARGE
 from aimodels.training.step import Plan
 
 LENET = {
@@ -100,7 +100,7 @@ def main() -> None:
     seconds, repeats = (0.1, 1) if options.quick else (options.seconds, options.repeats)
     parts = options.models.split(",") if options.models else [""]
     with common.session(options, "plan") as record:
-        record["thresholds_mflop"] = {"small": SMALL / 1e6, "large": LARGE / 1e6}
+        record["threshold_mflop"] = LARGE / 1e6
         record["models"] = []
         for label in MODELS:
             if any(part in label for part in parts):

@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,8 +15,9 @@ from aimodels.config import resolve
 from aimodels.errors import TrainingFailed, UserError
 from aimodels.training.assembly import Assembly
 from aimodels.training.load import load
+from aimodels.training.plan import choose_plan
 from aimodels.training.run import train
-from aimodels.training.step import Plan
+from aimodels.training.step import Plan, Program
 from aimodels.training.writers import read_metrics
 
 COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
@@ -192,3 +196,30 @@ def test_replicas_that_devices_do_not_divide_are_refused(small_config, tmp_path)
     config = small_config(replicas={"seeds": (0, 1, 2)}, parallel={"replica": 2})
     with pytest.raises(UserError, match=r"config.parallel.replica: 3 replicas .* divisor of 3"):
         train(config, tmp_path / "run", verbose=False)
+
+
+def test_ways_of_running_replicas_are_timed_while_they_train(small_config, monkeypatch, tmp_path):
+    runs, run = [], Program.run
+
+    def noted(self, state, feed, start, steps, active=None):
+        runs.append((self.plan.replicas, np.asarray(state.step).tolist(), start))
+        return run(self, state, feed, start, steps, active)
+
+    monkeypatch.setenv("AIMODELS_CACHE", str(tmp_path))  # no plan is kept there
+    monkeypatch.setattr(Program, "run", noted)
+    config = resolve(small_config(replicas={"seeds": (0, 1)}, parallel={"replica": 1}))
+    assembly = Assembly(config)
+    parts = (assembly.feeds(), assembly.target(), assembly.step_flops)
+    plan = choose_plan(config, assembly.program, *parts)
+    assert "measured steps/s: vmap" in plan.reason
+    assert {mode for mode, *_ in runs} == {"vmap", "sequential"}
+    assert len(runs) >= 4
+    assert all(steps == [start, start] for _, steps, start in runs)  # else none of them moves
+
+
+def test_under_vmap_a_replica_is_its_single_run_in_float64():
+    script = Path(__file__).with_name("replicas_in_float64.py")
+    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, check=True)
+    differences = json.loads(done.stdout)
+    assert len(differences) >= 8
+    assert max(differences.values()) < 1e-9, differences  # after 100 steps, see the script
