@@ -13,7 +13,7 @@ from aimodels.config import resolve
 from aimodels.training.assembly import Assembly
 from aimodels.training.step import Plan
 
-SEEDS, STEPS = (3, 5, 8), 100
+SEEDS, STEPS = (3, 8), 100
 DIGITS, SIGNALS = {"name": "digits"}, {"name": "mnist1d"}
 TOKENS = {"name": "random_tokens", "vocabulary": 32, "length": 16, "train_size": 256}
 RECURRENT = {"name": "RecurrentClassifier", "features": 6, "num_classes": 10}

@@ -116,6 +116,33 @@ def test_an_accumulated_batch_on_several_devices_equals_a_whole_one(model):
     assert_the_same(got, trained(model, "one"), examples_of(model))
 
 
+@pytest.mark.parametrize("model", ["MLP", "CNN", "GRU", "Transformer", "GPT"])
+def test_pmap_equals_jit(model):
+    assert_the_same(trained(model, "pmap"), trained(model, "one"), examples_of(model))
+
+
+def test_pmap_trains_replicas_and_is_resumed(tmp_path):
+    config = config_of("MLP", "pmap").to_dict() | {"replicas": {"seeds": (0, 1)}}
+    config["training"]["steps"] = 4
+    train(config, tmp_path / "run", verbose=False)
+    one = config | {"parallel": LAYOUTS["one"] | {"replica": 1}}
+    train(one, tmp_path / "one", verbose=False)
+    states = [load(tmp_path / name).all_replicas.params for name in ("run", "one")]
+    # Sums over parts of a batch, in another order.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *states)
+
+
+@pytest.mark.parametrize(
+    "more", [{"model": 2}, {"replica": 2}, {"rules": "fsdp"}], ids=lambda more: next(iter(more))
+)
+def test_pmap_takes_the_data_axis_alone(more, tmp_path):
+    config = config_of("MLP", "one").to_dict()
+    config["parallel"] = {"data": 2, "strategy": "pmap"} | more
+    config["replicas"]["seeds"] = (0, 1)
+    with pytest.raises(UserError, match=r"config.parallel.strategy: 'pmap' takes `data` alone"):
+        train(config, tmp_path / "run", verbose=False)
+
+
 def shards(state):
     """Path -> (shape, shape of what a device holds), without the axis of replicas."""
     return {
