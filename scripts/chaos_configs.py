@@ -91,7 +91,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "execution": {"feed": "device"},
     },
+    "two_processes": {
+        "model": {"name": "MLP", "features": (32,), "num_classes": 3},
+        "task": "classification",
+        "data": "iris",
+        "parallel": {"data": 2},
+        "execution": {"feed": "host"},
+    },
 }
+# Those that take more than one process, each with one device.
+PROCESSES = {"two_processes": 2}
 COMMON: dict[str, dict[str, Any]] = {
     "optimizer": {"name": "adam", "learning_rate": 1e-2},
     "training": {"steps": 500, "batch_size": 32, "log_every": 5},

@@ -17,6 +17,7 @@ from aimodels.training.workdir import read_results
 from aimodels.training.writers import read_metrics
 
 DISK_BYTES = 32 * 2**20
+LOST_SECONDS = 30  # in which the others notice that one of several processes is lost
 
 
 class Wrong(Exception):
@@ -33,6 +34,7 @@ class Attempt:
       messages: the file that has its standard error.
       expected: seconds that an undisturbed run takes.
       draw: decides all that is random.
+      others: further processes of the same run.
     """
 
     process: subprocess.Popen
@@ -40,6 +42,7 @@ class Attempt:
     messages: Path
     expected: float
     draw: random.Random
+    others: list[subprocess.Popen] = dataclasses.field(default_factory=list)
 
     def wait(self) -> int:
         """The exit code, when it has ended. Raises `Wrong` if it hangs or left a traceback."""
@@ -49,6 +52,11 @@ class Attempt:
             self.process.send_signal(signal.SIGABRT)  # the fault handler says where it hangs
             self.process.wait()
             raise Wrong("hangs") from None
+        for other in self.others:
+            try:
+                other.wait(timeout=LOST_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise Wrong("another of its processes does not end") from None
         text = self.messages.read_text()
         # Before `main` it is Python that is starting, whose traceback is not ours.
         starting = "in main\n" not in text and "Exception ignored" not in text
@@ -63,6 +71,13 @@ class Attempt:
             raise Wrong(f"exit code {code}, not {' or '.join(map(str, codes))}")
         return code
 
+    def end(self) -> None:
+        """Kills what is left of it."""
+        for process in (self.process, *self.others):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
     def newest_checkpoint(self) -> Path | None:
         """The folder of the newest step, if one was saved."""
         steps = [path for path in self.workdir.glob("checkpoints/*") if path.name.isdigit()]
@@ -76,6 +91,15 @@ def kill(attempt: Attempt) -> str:
     """SIGKILL."""
     attempt.process.kill()
     return str(attempt.ends_with(-signal.SIGKILL))
+
+
+def lose_process(attempt: Attempt) -> str:
+    """SIGKILL for one of several processes; the others must notice, and end."""
+    code = kill(attempt)
+    codes = [other.returncode for other in attempt.others]
+    if not all(other == 1 or (other == 0 and read_results(attempt.workdir)) for other in codes):
+        raise Wrong(f"the processes that were left end with {codes}")
+    return f"{code}, the other {codes[0]}"
 
 
 def stop(attempt: Attempt, number: signal.Signals) -> str:
@@ -139,6 +163,7 @@ DISTURBANCES: dict[str, Callable[[Attempt], str]] = {
     "sigint": lambda attempt: stop(attempt, signal.SIGINT),
     "full_disk": full_disk,
     "damage": damage,
+    "lose_process": lose_process,
 }
 
 

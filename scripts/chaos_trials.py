@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -53,17 +54,32 @@ class Trial:
     wrong: list[str] = dataclasses.field(default_factory=list)
 
 
-def start(config_file: Path, workdir: Path, messages: Path) -> subprocess.Popen:
-    """`aimodels train` in a process of its own."""
+def start(
+    config_file: Path, workdir: Path, messages: Path, processes: int
+) -> list[subprocess.Popen]:
+    """`aimodels train` in a process of its own, or in several, which share `messages`."""
     command = [sys.executable, "-m", "aimodels.cli", "train", f"--config={config_file}"]
+    command.append(f"--workdir={workdir}")
+    environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
+    flags: list[list[str]] = [[]]
+    if processes > 1:
+        environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=1"
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"localhost:{free.getsockname()[1]}"
+        together = [f"--coordinator={address}", f"--processes={processes}"]
+        flags = [[*together, f"--process={index}"] for index in range(processes)]
     with messages.open("w") as file:
-        return subprocess.Popen(
-            [*command, f"--workdir={workdir}"],
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONFAULTHANDLER": "1"},
-        )
+        return [
+            subprocess.Popen(
+                [*command, *each],
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                cwd=ROOT,
+                env=environment,
+            )
+            for each in flags
+        ]
 
 
 def run_trial(trial: Trial, folder: Path, whole: "Whole") -> None:
@@ -78,11 +94,13 @@ def run_trial(trial: Trial, folder: Path, whole: "Whole") -> None:
     config_file = whole.folder / "asked.json"
     workdir = folder / "run"
     numbers = itertools.count()
+    processes = chaos_configs.PROCESSES.get(trial.config, 1)
 
     def attempt() -> Attempt:
         messages = whole_messages / f"{next(numbers)}.txt"
-        process = start(config_file, workdir, messages)
-        return Attempt(process, workdir, messages, whole.seconds, draw)
+        started = start(config_file, workdir, messages, processes)
+        draw.shuffle(started)
+        return Attempt(started[0], workdir, messages, whole.seconds, draw, started[1:])
 
     # Not on the disk that is filled up.
     whole_messages = folder.with_name(folder.name + "-messages")
@@ -101,9 +119,7 @@ def run_trial(trial: Trial, folder: Path, whole: "Whole") -> None:
                 if read_results(workdir):
                     break
             finally:
-                if one.process.poll() is None:
-                    one.process.kill()
-                    one.process.wait()
+                one.end()
         code = None
         while code != 0:
             one = attempt()
@@ -160,8 +176,13 @@ def whole_run(name: str) -> Whole:
         (made / "asked.json").write_text(text)
         for workdir in ("first", "run"):
             begin = time.monotonic()
-            process = start(made / "asked.json", made / workdir, made / "messages.txt")
-            if process.wait():
+            started = start(
+                made / "asked.json",
+                made / workdir,
+                made / "messages.txt",
+                chaos_configs.PROCESSES.get(name, 1),
+            )
+            if any([process.wait() for process in started]):
                 raise Wrong(f"{name}, undisturbed: {(made / 'messages.txt').read_text()}")
         (made / "seconds.json").write_text(json.dumps(time.monotonic() - begin))
         wrong = differences(Whole(config, made, 0), made / "first")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from aimodels.files import write_atomically
-from aimodels.training.processes import is_first, share
 
 DONE = "done"
 
@@ -21,7 +20,9 @@ class Replicas:
     """
 
     def __init__(self, workdir: Path, steps: np.ndarray) -> None:
-        self._file = workdir / "stopped.json"
+        from aimodels.training.processes import is_first, share  # JAX, which reports do without
+
+        self._file, self._writes = workdir / "stopped.json", is_first()
         self.step = int(steps.max())
         self.active = steps == self.step
         # A replica whose state stands still failed at the step after it.
@@ -30,7 +31,7 @@ class Replicas:
             for index, at in enumerate(steps)
             if at < self.step
         }
-        stopped = share(read_stopped(workdir) if is_first() else None)
+        stopped = share(read_stopped(workdir) if self._writes else None)
         for index, (at, status) in ((int(index), entry) for index, entry in stopped.items()):
             if at <= self.step:  # what came later will come again
                 self._stopped[index] = at, status
@@ -40,7 +41,7 @@ class Replicas:
         """Keeps that a replica trains no more, e.g. `pruned at step 800`."""
         self.active[replica] = False
         self._stopped[replica] = step, status
-        if is_first():
+        if self._writes:
             write_atomically(self._file, json.dumps(self._stopped, indent=2) + "\n")
 
     @property
