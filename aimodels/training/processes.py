@@ -33,6 +33,7 @@ JOIN_SECONDS = 300
 _ALIVE, _ENDED, _SHARED = "aimodels/alive/", "aimodels/ended/", "aimodels/shared/"
 _DONE = "done"
 _shares = itertools.count()
+_left: list[int] = []  # the exit code, once this process has done its part
 
 
 def several() -> bool:
@@ -152,13 +153,13 @@ def joined(coordinator: str | None, processes: str | None, process: int | None) 
     watcher.start()
     try:
         yield
-    except (Stopped, TrainingFailed):  # all processes raise these, at the same step
-        _leave(stop, watcher)
+    except (Stopped, TrainingFailed) as error:  # all processes raise these, at the same step
+        _leave(stop, watcher, error.exit_code)
         raise
     except BaseException as error:
         _end_with(error)
     else:
-        _leave(stop, watcher)
+        _leave(stop, watcher, 0)
 
 
 def _initialize(coordinator: str | None, processes: str | None, process: int | None) -> None:
@@ -193,6 +194,8 @@ def _initialize(coordinator: str | None, processes: str | None, process: int | N
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
 def _aborted(_: int) -> None:
     """Instead of a process's own end: JAX aborts one that has lost the coordinator."""
+    if _left:  # nothing was left to do but to leave, and the coordinator was faster
+        os._exit(_left[0])
     me, count = jax.process_index(), jax.process_count()
     _end(f"process 0 of {count}, the coordinator, has ended" if me else "of an internal error", 1)
 
@@ -252,9 +255,10 @@ def _read(folder: str) -> dict[str, str]:
     return {key.rpartition("/")[2]: value for key, value in _client().key_value_dir_get(folder)}
 
 
-def _leave(stop: threading.Event, watcher: threading.Thread) -> None:
+def _leave(stop: threading.Event, watcher: threading.Thread, code: int) -> None:
     """The orderly end, which waits for the others."""
     _beat(_DONE)
+    _left.append(code)
     with contextlib.suppress(Exception):  # one that ended now has nothing left to do either
         _client().wait_at_barrier("aimodels/end", int(1000 * SILENT_SECONDS))
     stop.set()
