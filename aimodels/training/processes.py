@@ -37,13 +37,13 @@ _left: list[int] = []  # the exit code, once this process has done its part
 
 
 def several() -> bool:
-    """Whether this run has more than one process."""
-    return jax.process_count() > 1
+    """Whether this run has more than one process; asking does not start JAX for a single one."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first() -> bool:
     """Whether this process is the one that owns the work folder."""
-    return jax.process_index() == 0
+    return not several() or jax.process_index() == 0
 
 
 # --- what they agree on ---------------------------------------------------------------------------

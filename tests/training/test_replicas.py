@@ -1,6 +1,7 @@
 """Replicas: each is its single run, none knows of the others, and one that fails stands still."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -215,6 +216,18 @@ def test_ways_of_running_replicas_are_timed_while_they_train(small_config, monke
     assert {mode for mode, *_ in runs} == {"vmap", "sequential"}
     assert len(runs) >= 4
     assert all(steps == [start, start] for _, steps, start in runs)  # else none of them moves
+
+
+def test_replicas_take_the_cores_of_a_cpu(small_config, tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    config = small_config(replicas={"seeds": tuple(range(cores)), "mode": "vmap"})
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "aimodels.cli", "train"]
+    command += [f"--config={tmp_path / 'config.json'}", f"--workdir={tmp_path / 'run'}"]
+    # Without the tests' own devices: what a user's process starts with.
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"XLA_FLAGS": ""})
+    environment = json.loads((tmp_path / "run/environment.json").read_text())
+    assert len(environment["devices"]) == cores
 
 
 def test_under_vmap_a_replica_is_its_single_run_in_float64():
