@@ -64,7 +64,11 @@ class Checkpoints:
           UserError: if an earlier save failed, e.g. because the disk is full.
         """
         self.check()
-        copy = {name: np.array(fetch(leaf), copy=True) for name, leaf in _flatten(state).items()}
+        copy = {}
+        for name, leaf in _flatten(state).items():
+            array = fetch(leaf)  # all processes take part in it, and one keeps it
+            if is_first():
+                copy[name] = np.array(array, copy=True)
         if not is_first():
             return
         self._pending.append(self._writer.submit(self._write, step, copy, dict(metrics)))

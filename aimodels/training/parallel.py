@@ -71,8 +71,8 @@ class Layout:
                 f"{self.devices} devices, {len(available)} {available[0].platform} device(s) found"
             )
         self._rules: Rules | ReadyMade = rules
-        self._data, self.axis = data, "data" if pmap and data > 1 else None
-        self._divides_batches = data * model > 1
+        self.axis = "data" if pmap and data > 1 else None
+        self._divides_batches = data * model > 1 and not self.axis  # pmap hands out their parts
         self._divides_replicas = replica > 1
         self.mesh: Mesh | None = None
         if self.devices > 1:
@@ -162,7 +162,7 @@ class Layout:
           batch: any tree of arrays [B, ...].
           axis: where B is.
         """
-        if not self._divides_batches or self.axis:
+        if not self._divides_batches:
             return batch
         # Under `over_replicas` the mesh is the one that is left for each replica.
         mesh = jax.sharding.get_abstract_mesh() if self._divides_replicas else self.mesh
@@ -172,13 +172,14 @@ class Layout:
     @property
     def divide(self) -> Callable[[Any, int], Any] | None:
         """`constrain_batch`, None where it does nothing."""
-        return self.constrain_batch if self._divides_batches and not self.axis else None
+        return self.constrain_batch if self._divides_batches else None
 
     def parts(self, items: Any) -> Any:
         """Chunks of a feed, [R, steps, B, ...], as the step takes them: see `jit_step`."""
-        if not self.axis:
+        if not self.axis or self.mesh is None:
             return items
-        return jax.tree.map(lambda x: x.reshape(*x.shape[:2], self._data, -1, *x.shape[3:]), items)
+        devices = self.mesh.shape[self.axis]
+        return jax.tree.map(lambda x: x.reshape(*x.shape[:2], devices, -1, *x.shape[3:]), items)
 
     def over_replicas(self, function: Callable, per_replica: Sequence[bool]) -> Callable:
         """Each device runs `function` for its own replicas: nothing is communicated.

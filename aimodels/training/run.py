@@ -123,6 +123,7 @@ def _train(
 
     # Compilations take most of the time to the first step, so two of them run at once.
     with ThreadPoolExecutor(1) as beside:
+        # Several processes are told of both, in an order that must be the same in all of them.
         plan = _plan_of(assembly, workdir, feeds, target) if processes.several() else None
         waiting = beside.submit(first_state)
         plan = plan or _plan_of(assembly, workdir, feeds, target)

@@ -74,6 +74,14 @@ def written(tmp_path, config):
     return f"--config={file}"
 
 
+def assert_same_run(left, right):
+    """The newest checkpoint to the bit, and the same lines of metrics."""
+    states = [load(workdir).all_replicas for workdir in (left, right)]
+    jax.tree.map(np.testing.assert_array_equal, *states)
+    lines = read_metrics(left / "metrics.jsonl")
+    assert lines == read_metrics(right / "metrics.jsonl")
+
+
 def wait_for_step(processes, workdir, step):
     limit = time.monotonic() + 120
     while time.monotonic() < limit and all(process.poll() is None for process in processes):
@@ -130,10 +138,7 @@ def test_sigterm_for_one_saves_and_stops_both_and_one_process_goes_on(small_conf
     assert 0 < load(workdir).step < 4000
     train(config, workdir, verbose=False)
     train(config, tmp_path / "whole", verbose=False)
-    states = [load(folder).all_replicas for folder in (workdir, tmp_path / "whole")]
-    jax.tree.map(np.testing.assert_array_equal, *states)
-    lines = read_metrics(workdir / "metrics.jsonl")
-    assert lines == read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    assert_same_run(workdir, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -157,10 +162,7 @@ def test_a_killed_process_ends_the_other_and_both_go_on(victim, small_config, tw
     assert [code for code, *_ in outcomes] == [0, 0], outcomes
     assert "goes on from step" in outcomes[0][2]
     assert ended(two("train", tmp_path / "whole", flag))[0][0] == 0
-    states = [load(folder).all_replicas for folder in (workdir, tmp_path / "whole")]
-    jax.tree.map(np.testing.assert_array_equal, *states)
-    lines = read_metrics(workdir / "metrics.jsonl")
-    assert lines == read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    assert_same_run(workdir, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("unlucky", [0, 1])
