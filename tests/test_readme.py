@@ -1,11 +1,15 @@
 """Every command that README tells people to type can be typed."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import commands
 import pytest
+
+from aimodels.cli import main
+from aimodels.config import load_experiment
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,6 +23,41 @@ def test_the_commands_of_readme_are_right():
     lines = commands.in_markdown((ROOT / "README.md").read_text())
     assert any(line.startswith("aimodels ") for line in lines)
     assert commands.problems(lines) == []
+
+
+# What ends here as README tells it takes minutes, a cluster, or a network that serves pages.
+ELSEWHERE = ("--coordinator", "--executor=ray", "--devices")  # test_processes, test_sweep, ...
+SHORTER = {
+    "train": ["--config.training.steps=20"],
+    "sweep": ["--config.training.steps=20"],
+    "reproduce": ["--rows=linear", "--seeds=1", "--jobs=1"],
+}
+
+
+def shorter(line):
+    """A command of README's as arguments, with fewer steps and smaller models."""
+    _, command, *rest = shlex.split(line, comments=True)
+    added = [] if "--dry_run" in rest else SHORTER.get(command, [])
+    for file in (argument for argument in rest if "gpt_sizes" in argument):
+        shrunk = load_experiment(file.removeprefix("--config=").partition(":")[0]).module.SHRUNK
+        added = [*added, *(f"--config.{field}={value}" for field, value in shrunk.items())]
+        added.append("--config.training.batch_size=8")
+    return [command, *rest, *added]
+
+
+def test_the_commands_of_readme_run_in_their_order(tmp_path, monkeypatch, fetched, capsys):
+    fetched("mnist1d"), fetched("fashion_mnist"), fetched("uci_regression")
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    lines = commands.in_markdown((ROOT / "README.md").read_text())
+    ours = [line for line in lines if line.startswith("aimodels ")]
+    here = [line for line in ours if not any(word in line for word in ELSEWHERE)]
+    assert len(here) > 12
+    for line in here:
+        assert main(shorter(line)) == 0, f"{line}: {capsys.readouterr().err}"
+    assert (tmp_path / "runs/cnn/curves.png").is_file()
+    assert (tmp_path / "runs/compared.html").is_file()
+    assert (tmp_path / "runs/mnist1d/table.md").is_file()
 
 
 def test_commands_are_found_in_blocks():

@@ -49,7 +49,20 @@ class Ended:
 
 # Runs programs in the folder of a sweep, and starts one again after an error that may pass, at most
 # so many times; gives each as it ends.
-Executor: TypeAlias = Callable[[Sequence[PlannedProgram], Path, int], Iterator[Ended]]
+Execute: TypeAlias = Callable[[Sequence[PlannedProgram], Path, int], Iterator[Ended]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Executor:
+    """Who runs the programs of a sweep.
+
+    Attributes:
+      run: programs, the sweep's folder and how often one is started again -> each as it ends.
+      at_once: programs at the same time; None where another machine decides.
+    """
+
+    run: Execute
+    at_once: int | None = 1
 
 
 def folder_of(workdir: Path, program: PlannedProgram) -> Path:
@@ -85,7 +98,7 @@ def here(pruner_of: PrunerOf = lambda program: None) -> Executor:
                 yield Ended(program, error, attempt)
                 break
 
-    return execute
+    return Executor(execute)
 
 
 def processes(jobs: int) -> Executor:
@@ -102,7 +115,7 @@ def processes(jobs: int) -> Executor:
         if children.received:
             raise Stopped(children.received[0])
 
-    return execute
+    return Executor(execute, jobs)
 
 
 def ray(cpus: float, gpus: float, address: str | None) -> Executor:
@@ -141,7 +154,7 @@ def ray(cpus: float, gpus: float, address: str | None) -> Executor:
             if started:
                 library.shutdown()
 
-    return execute
+    return Executor(execute, None)
 
 
 def _run_alone(program: PlannedProgram, workdir: Path, retries: int) -> Ended:

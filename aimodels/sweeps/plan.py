@@ -78,7 +78,7 @@ def pack(
     programs = []
     for key, members in groups.items():
         inside = json.loads(key)[0]
-        size = min(most, _fitting(members[0][1]), len(members))
+        size = min(most, max(_fitting(members[0][1]), 1), len(members))
         parts = -(-len(members) // size)
         # Of equal sizes, and even ones where they can be, so that the devices share them.
         size = -(-len(members) // parts)
@@ -145,7 +145,12 @@ def _fitting(config: Config) -> int:
     state, _ = Assembly(config).abstract()
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     memory = 4 * device_budget(jax.devices()[0])
-    return max(1, int(memory * STATE_SHARE / max(size, 1)))
+    return int(memory * STATE_SHARE / max(size, 1))
+
+
+def fits_here(config: Config) -> bool:
+    """Whether this machine could train a program of this config."""
+    return len(config.replicas.seeds) <= _fitting(config)
 
 
 def _program(members: Sequence[tuple[PlannedRun, Config]], inside: Sequence[str]) -> PlannedProgram:

@@ -12,12 +12,13 @@ import numpy as np
 from aimodels.config import Experiment, differences, load_experiment, plain
 from aimodels.errors import UserError
 from aimodels.files import write_atomically
-from aimodels.sweeps import executors, space
+from aimodels.sweeps import costs, executors, space
 from aimodels.sweeps.executors import Executor
 from aimodels.sweeps.groups import Mode
 from aimodels.sweeps.plan import MOST_REPLICAS, PlannedProgram, PlannedRun, pack
 from aimodels.sweeps.report import report
 from aimodels.sweeps.search import Study
+from aimodels.training.assembly import prepare_jax
 from aimodels.training.progress import duration
 from aimodels.training.workdir import read_results, write_json
 
@@ -87,6 +88,8 @@ def sweep(
         # More trials later are the same search.
         identity["search"] = {k: value for k, value in vars(search).items() if k != "trials"}
     _say(experiment.title)
+    prepare_jax()  # before anything is traced, which would start JAX with one device
+    at_once = executor.at_once if executor else 1
 
     def packed(chosen: Sequence[PlannedRun]) -> list[PlannedProgram]:
         runs = [replace(run, seed=seed) for run in chosen for seed in range(seeds)]
@@ -97,7 +100,7 @@ def sweep(
         if dry_run:
             _say(f"{search.trials} trials, {search.population} at a time; a population, say:")
             programs = packed(_drawn(tried, search.population))
-            _say_plan(programs, workdir)
+            _say_plan(programs, workdir, at_once)
             return programs
         _claim(workdir, identity)
         steps = base["training"]["steps"]
@@ -113,7 +116,7 @@ def sweep(
     else:
         grid = [] if search else [PlannedRun(setting, 0) for setting in space.grid(tried)]
         programs = packed(_drawn(tried, search.trials) if search else grid)
-        _say_plan(programs, workdir)
+        _say_plan(programs, workdir, at_once)
         if dry_run:
             return programs
         _claim(workdir, identity)
@@ -147,7 +150,7 @@ def execute(
     before = json.loads(file.read_text()) if file.is_file() else {}
     failed = {name: error for name, error in before.items() if name not in ours}
     write_json(file, failed)
-    for number, ended in enumerate(executor(waiting, workdir, retries), 1):
+    for number, ended in enumerate(executor.run(waiting, workdir, retries), 1):
         results = read_results(executors.folder_of(workdir, ended.program)) or {}
         took = f"in {duration(results['seconds'])}" if results else f"failed: {ended.error}"
         tried = f" (attempt {ended.attempts})" if ended.attempts > 1 else ""
@@ -210,10 +213,18 @@ def _claim(workdir: Path, identity: dict[str, Any]) -> None:
     write_atomically(file, json.dumps(identity, indent=2) + "\n")
 
 
-def _say_plan(programs: Sequence[PlannedProgram], workdir: Path) -> None:
+def _say_plan(programs: Sequence[PlannedProgram], workdir: Path, at_once: int | None) -> None:
+    """What is packed into which program, and what it will take.
+
+    Args:
+      programs: all of them.
+      workdir: where the results go.
+      at_once: programs at the same time; None if they are not run on this machine.
+    """
     runs = sum(len(program.runs) for program in programs)
     _say(f"{runs} runs in {len(programs)} programs; results go to {workdir}")
-    for program in programs:
+    found = costs.estimate(programs) if at_once else None
+    for index, program in enumerate(programs):
         count = len(program.runs)
         inside = ", ".join(program.config.replicas.vary) or "seeds"
         fixed = {
@@ -221,9 +232,20 @@ def _say_plan(programs: Sequence[PlannedProgram], workdir: Path) -> None:
             for field, value in program.runs[0].setting.items()
             if field not in program.config.replicas.vary
         }
-        settings = [f"{field}={value}" for field, value in fixed.items()]
-        settings.insert(0, f"{count} runs that differ in {inside}" if count > 1 else "1 run")
-        _say(f"  {program.name}  {', '.join(settings)}")
+        parts = [f"{count} runs that differ in {inside}" if count > 1 else "1 run"]
+        parts += [f"{field}={value}" for field, value in fixed.items()]
+        if at_once:
+            parts.append(f"on {costs.devices_text(program)}")
+        if found:
+            parts.append(str(found[index]))
+        _say(f"  {program.name}  {', '.join(parts)}")
+    if found and at_once:
+        seconds = sum(cost.seconds for cost in found) / min(at_once, len(programs))
+        memory = sum(sorted(cost.memory for cost in found)[-at_once:])
+        total = costs.Cost(seconds, memory)
+        _say(f"in all {total}, {at_once} at a time; evaluations and checkpoints come to it")
+    elif at_once:
+        _say("no time is estimated: the states of a program would not fit here")
 
 
 def _say(text: str) -> None:

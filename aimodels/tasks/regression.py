@@ -1,6 +1,7 @@
 """Regression: one or several numbers, with or without Monte Carlo dropout."""
 
 import dataclasses
+import functools
 import math
 from typing import Any, Literal
 
@@ -96,6 +97,7 @@ class MCDropoutRegression(Regression):
         )
 
 
+@functools.cache
 def _with_log_likelihood(collection: type) -> type:
     fields = dict(collection.__annotations__) | {"log_likelihood": Mean}
     return clu.metrics.Collection.create(**fields)

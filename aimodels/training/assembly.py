@@ -1,6 +1,8 @@
 """The parts of a run, made from its config when they are first asked for."""
 
+import contextlib
 import functools
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,8 +14,9 @@ from aimodels.config import Config
 from aimodels.data.feed import DeviceFeed, EmptyFeed, Feed, HostFeed, device_budget, size_in_bytes
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.training.build import abstract_batch, load_split, task_builder, varied_in_program
-from aimodels.training.parallel import Layout, make_layout
+from aimodels.training.parallel import Layout, cores, make_layout
 from aimodels.training.plan import cache_folder
+from aimodels.training.processes import several
 from aimodels.training.step import Plan, Program
 
 # What serves where no steps are run.
@@ -29,7 +32,7 @@ class Assembly:
     """
 
     def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
-        use_compilation_cache()
+        prepare_jax()
         if config.precision == "float64":  # JAX allows it for a whole process, or not at all
             jax.config.update("jax_enable_x64", True)
         self.config, self.warn = config, warn
@@ -95,8 +98,15 @@ def _abstract_key() -> Any:
     return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def use_compilation_cache() -> None:
-    """Keeps compiled programs in the cache folder, unless JAX was told another one."""
+def prepare_jax() -> None:
+    """What JAX is told before it starts, unless it was told otherwise.
+
+    Each core of a CPU is a device, since one small network can't keep several busy; compiled
+    programs are kept in the cache folder.
+    """
+    if not several() and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
+            jax.config.update("jax_num_cpu_devices", cores())
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

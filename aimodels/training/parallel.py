@@ -1,6 +1,5 @@
 """Where arrays live: a mesh of devices, and rules that divide parameters over it."""
 
-import contextlib
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -236,8 +235,6 @@ def make_layout(config: Config) -> Layout:
     """The layout of a resolved config; replicas go over as many devices as divide them."""
     parallel, replicas = config.parallel, len(config.replicas.seeds)
     each = parallel.data * parallel.model
-    if not parallel.replica and not several() and parallel.strategy == "jit":
-        _use_cores(replicas)
     replica = parallel.replica or _largest_divisor(replicas, len(jax.devices()) // each)
     pmap = parallel.strategy == "pmap"
     if pmap:
@@ -256,14 +253,6 @@ def make_layout(config: Config) -> Layout:
             f"--config.parallel.data={len(jax.devices()) // (replica * parallel.model)}"
         )
     return layout
-
-
-def _use_cores(replicas: int) -> None:
-    """Makes each core a device, before JAX starts: one small network can't keep several busy."""
-    devices = _largest_divisor(replicas, cores())
-    if devices > 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
-            jax.config.update("jax_num_cpu_devices", devices)
 
 
 def cores() -> int:

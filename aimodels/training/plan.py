@@ -66,7 +66,7 @@ def choose_plan(
     reason = f"a step is {cost / 1e6:.3g} MFLOP"
     if mode == "auto" and cost < LARGE and not several():
         rates = {
-            mode: _steps_per_second(make_program(Plan(loop, mode)), make_feed(), target)
+            mode: steps_per_second(make_program(Plan(loop, mode)), make_feed(), target)
             for mode in ("vmap", "sequential")
         }
         mode = max(rates, key=lambda mode: rates[mode])
@@ -79,8 +79,8 @@ def choose_plan(
     return plan
 
 
-def _steps_per_second(program: Program, feed: Feed, target: State) -> float:
-    """Steps of all replicas a second, after the compilation."""
+def steps_per_second(program: Program, feed: Feed, target: State) -> float:
+    """Steps a second of all replicas together, each step of which trains every one."""
     state = program.init(feed, target)
     capacity = program.plan.steps_per_dispatch
     state, report = program.run(state, feed, 0, 1)

@@ -195,11 +195,24 @@ class Program:
                     return task.train_step(state, batch, key)
 
             shapes = jax.eval_shape(step, 0, state)[1]
-            checked = sorted(name for name in shapes if not hasattr(shapes[name], "compute"))
+            later = sorted(name for name in shapes if hasattr(shapes[name], "compute"))
+            checked = sorted(set(shapes) - set(later))
+
+            def compute(metrics: dict[str, Any]) -> dict[str, jax.Array]:
+                with dividing(self._layout.divide):
+                    return {name: metrics[name].compute() for name in later}
+
+            def zeros(shapes: Any) -> Any:
+                return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+            unreported = jax.eval_shape(compute, shapes)
+            nothing = zeros({name: shapes[name] for name in checked} | unreported)
 
             def body(index: Any, carry: tuple) -> tuple:
                 before, (_, failed_step, failed) = carry
                 state, metrics = step(index, before)
+                last = index == steps - 1
+                metrics |= jax.lax.cond(last, compute, lambda _: zeros(unreported), metrics)
                 bad = _not_finite([metrics[name] for name in checked])
                 first = bad.any() & (failed_step < 0) & active
                 failed_step = jnp.where(first, before.step + 1, failed_step)
@@ -208,16 +221,12 @@ class Program:
                     state = jax.tree.map(lambda x, y: jnp.where(goes_on, x, y), state, before)
                 return state, (metrics, failed_step, jnp.where(first, bad, failed))
 
-            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
             carry = state, (nothing, jnp.int32(-1), jnp.zeros(len(checked), bool))
             if many and not self._vmapped:
                 steps = jnp.where(active, steps, 0)
             # The trip count is an argument, so every chunk runs the same program whatever its
             # length, and where a run was interrupted can't change its bits.
             state, (metrics, failed_step, failed) = jax.lax.fori_loop(0, steps, body, carry)
-            later = sorted(set(shapes) - set(checked))
-            with dividing(self._layout.divide):
-                metrics |= {name: metrics[name].compute() for name in later}
             bad = _not_finite([metrics[name] for name in later])
             failed = dict(zip(checked + later, jnp.append(failed, bad), strict=True))
             first = bad.any() & (failed_step < 0) & active
@@ -250,18 +259,20 @@ class Program:
                 with vmapped():
                     return jax.vmap(one, axes)(*arguments)
 
-            def body(index: Any, carry: Any) -> Any:
+            # By leaves: a task may make the type of its metrics anew each time it is traced.
+            def body(index: Any, carry: list[Any]) -> list[Any]:
                 now = list(arguments)
                 if donated is not None:
-                    now[donated] = carry[0]
-                results = one(*of(now, index))
-                return jax.tree.map(lambda whole, part: whole.at[index].set(part), carry, results)
+                    now[donated] = jax.tree.unflatten(structure, carry)[0]
+                parts = jax.tree.leaves(one(*of(now, index)))
+                return [whole.at[index].set(part) for whole, part in zip(carry, parts, strict=True)]
 
-            shapes = jax.eval_shape(one, *of(arguments, 0))
-            carry = jax.tree.map(lambda x: jnp.zeros((replicas, *x.shape), x.dtype), shapes)
+            shapes, structure = jax.tree.flatten(jax.eval_shape(one, *of(arguments, 0)))
+            carry = [jnp.zeros((replicas, *x.shape), x.dtype) for x in shapes]
             if donated is not None:
-                carry = arguments[donated], *carry[1:]
-            return jax.lax.fori_loop(0, replicas, body, carry)
+                kept = jax.tree.leaves(arguments[donated])
+                carry = [*kept, *carry[len(kept) :]]
+            return jax.tree.unflatten(structure, jax.lax.fori_loop(0, replicas, body, carry))
 
         return self._layout.over_replicas(some, per_replica)
 

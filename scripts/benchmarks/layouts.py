@@ -2,8 +2,7 @@
 
 The devices are host devices, which share this machine's cores and memory. So the time of a step
 says what a layout costs beside the products, not how it would scale; memory is what XLA says that
-a device holds (arguments, new outputs and temporaries). `--on-paper` adds what GPT-3's sizes would
-take of 8, 64 and 512 devices, which nothing runs: tens of minutes of compilation.
+a device holds (arguments, new outputs and temporaries).
 """
 
 import os
@@ -11,19 +10,16 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
-import dataclasses
 import statistics
 import sys
 from typing import Any
 
 import common
-from common import ROOT, summary, table
+from common import summary, table
 from steady import Steady
 
-from aimodels.config import load_config, resolve
-from aimodels.errors import UserError
+from aimodels.config import resolve
 from aimodels.training.assembly import Assembly, count
-from aimodels.training.estimate import estimate
 from aimodels.training.step import Plan
 
 VOCABULARY, LENGTH = 8192, 64
@@ -43,10 +39,6 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "FSDP, rematerialised": {"data": 8, "rules": "fsdp", "remat": "blocks"},
     "tensor parallel": {"model": 8, "rules": "tensor"},
     "FSDP 2 x tensor 4": {"data": 2, "model": 4, "rules": "fsdp_tensor"},
-}
-PAPER = {
-    "xl": {"FSDP": {"rules": "fsdp"}, "FSDP x tensor 8": {"model": 8}},
-    "6_7b": {"FSDP": {"rules": "fsdp"}, "FSDP x tensor 8": {"model": 8}},
 }
 
 
@@ -90,25 +82,6 @@ def measure(repeats: int, seconds: float) -> list[dict[str, Any]]:
     return found
 
 
-def on_paper() -> list[dict[str, Any]]:
-    """What each size takes of each number of devices; a layout that doesn't fit says why."""
-    rows = []
-    for size, layouts in PAPER.items():
-        for name, parallel in layouts.items():
-            for devices in (8, 64, 512):
-                print(f"{size}, {name}, {devices} devices ...", file=sys.stderr)
-                fields = {f"parallel.{field}": str(value) for field, value in parallel.items()}
-                config = load_config(f"{ROOT}/experiments/language/gpt_sizes.py:{size}", fields)
-                row: dict[str, Any] = {"size": size, "layout": name, "devices": devices}
-                try:
-                    needs = estimate(config, devices)
-                    row |= dataclasses.asdict(needs) | {"memory": needs.memory}
-                except UserError as error:
-                    row["error"] = str(error)
-                rows.append(row)
-    return rows
-
-
 def report(record: dict[str, Any]) -> None:
     """Prints the tables."""
     rows = [
@@ -120,37 +93,17 @@ def report(record: dict[str, Any]) -> None:
         for row in record["layouts"]
     ]
     table(("layout", "MB a device", "ms a step"), rows)
-    needs = [row for row in record.get("on_paper", ()) if "error" not in row]
-    if needs:
-        print()
-        table(
-            ("size", "layout", "devices", "GB a device", "TFLOP a device", "GB sent"),
-            [
-                (
-                    row["size"],
-                    row["layout"],
-                    row["devices"],
-                    f"{row['memory'] / 1e9:,.1f}",
-                    f"{row['operations'] / 1e12:,.1f}",
-                    f"{sum(size for _, size in row['collectives'].values()) / 1e9:,.1f}",
-                )
-                for row in needs
-            ],
-        )
 
 
 def main() -> None:
     parser = common.arguments(__doc__, repeats=5)
     parser.add_argument("--seconds", type=float, default=5, help="of a layout in a repeat")
-    parser.add_argument("--on-paper", action="store_true", help="also sizes that nothing can run")
     options = parser.parse_args()
     seconds, repeats = (0.1, 1) if options.quick else (options.seconds, options.repeats)
     with common.session(options, "layouts") as record:
         record["layouts"] = measure(repeats, seconds)
         for row in record["layouts"]:
             row["milliseconds"] = summary([1000 * value for value in row["step_seconds"]])
-        if options.on_paper:
-            record["on_paper"] = on_paper()
         report(record)
 
 

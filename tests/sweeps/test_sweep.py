@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,8 +12,10 @@ import time
 
 import pytest
 
+from aimodels.config import load_config, plain
 from aimodels.errors import UserError
-from aimodels.sweeps import executors
+from aimodels.sweeps import costs, executors
+from aimodels.sweeps.plan import PlannedRun, pack
 from aimodels.sweeps.sweep import Search, sweep
 from aimodels.training.run import train
 
@@ -45,6 +49,28 @@ def test_a_dry_run_writes_nothing(experiment, tmp_path, capsys):
     sweep(experiment, tmp_path / "sweep", settings=SETTINGS, dry_run=True)
     assert not (tmp_path / "sweep").exists()
     assert "4 runs in 2 programs" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_it_takes_on_which_devices(experiment):
+    cores = len(os.sched_getaffinity(0))
+    command = [sys.executable, "-m", "aimodels.cli", "sweep", f"--config={experiment}", "--dry_run"]
+    command += ["--set", "model.features=(8,),(64,64)", f"--seeds={2 * cores}", "--workdir=unused"]
+    # Without the tests' own devices: what a user's process starts with.
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"XLA_FLAGS": ""}
+    )
+    assert f"{2 * cores} runs that differ in seeds" in done.stderr
+    assert f"on {cores} cpu device" in done.stderr
+    assert len(re.findall(r"about \d.* and [\d,]+ MB", done.stderr)) == 3  # and in all
+
+
+def test_a_larger_program_is_said_to_take_more(experiment):
+    base = plain(load_config(experiment))
+    settings = [{"model.features": (8,)}, {"model.features": (512, 512)}]
+    programs = [p for setting in settings for p in pack(base, [PlannedRun(setting, 0)])]
+    small, large = costs.estimate(programs)
+    assert 0 < small.seconds < large.seconds
+    assert 0 < small.memory < large.memory
 
 
 def test_nothing_done_is_done_twice(experiment, tmp_path, capsys):

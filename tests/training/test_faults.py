@@ -9,12 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from runs import assert_same_end, wait_for_step
 
 from aimodels.config import load_config, load_experiment, to_json
 from aimodels.errors import UserError
@@ -36,29 +35,6 @@ def start(config, workdir, **more):
         text=True,
         **more,
     )
-
-
-def wait_for_step(process, workdir, step):
-    """Returns when metrics.jsonl has a line of that step, or the process has ended."""
-    limit = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < limit:
-        lines = read_metrics(workdir / "metrics.jsonl")
-        if lines and lines[-1]["step"] >= step:
-            return
-        time.sleep(0.005)
-
-
-def kept_lines(workdir):
-    return (workdir / "metrics.jsonl").read_text()
-
-
-def assert_same_end(left, right):
-    """The newest checkpoint to the bit, the same lines of metrics, the same results."""
-    states = [load(workdir).all_replicas for workdir in (left, right)]
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), *states)
-    assert kept_lines(left) == kept_lines(right)
-    results = [json.loads((workdir / "results.json").read_text()) for workdir in (left, right)]
-    assert results[0]["replicas"] == results[1]["replicas"]
 
 
 def of_experiments():
@@ -95,7 +71,7 @@ def test_killed_at_a_random_step_equals_uninterrupted(file, variant, fetched, tm
     random.seed()
     step = random.randrange(2, 38)
     process = start(tmp_path / "config.json", tmp_path / "killed")
-    wait_for_step(process, tmp_path / "killed", step)
+    wait_for_step([process], tmp_path / "killed", step)
     process.kill()
     process.communicate()
     train(config, tmp_path / "killed", verbose=False)
@@ -109,7 +85,7 @@ def test_a_signal_saves_and_says_so(small_config, tmp_path, number, code):
     file.write_text(json.dumps(config))
     workdir = tmp_path / "run"
     process = start(file, workdir)
-    wait_for_step(process, workdir, 1000)
+    wait_for_step([process], workdir, 1000)
     process.send_signal(number)
     _, messages = process.communicate(timeout=60)
     assert process.returncode == code
@@ -126,7 +102,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(small_config, tmp_path):
     file.write_text(json.dumps(config))
     train(config, tmp_path / "whole", verbose=False)
     process = start(file, tmp_path / "stopped")
-    wait_for_step(process, tmp_path / "stopped", random.randrange(40, 3000))
+    wait_for_step([process], tmp_path / "stopped", random.randrange(40, 3000))
     process.terminate()
     process.communicate(timeout=60)
     train(config, tmp_path / "stopped", verbose=False)
@@ -347,7 +323,7 @@ def test_a_disk_that_fills_up_in_training_ends_the_run(small_config, tmp_path):
         file = tmp_path / "config.json"
         file.write_text(json.dumps(config))
         process = start(file, disk / "run")
-        wait_for_step(process, disk / "run", 100)
+        wait_for_step([process], disk / "run", 100)
         with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
             while True:
                 ballast.write(bytes(4096))

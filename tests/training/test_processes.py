@@ -11,6 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from runs import assert_same_end, wait_for_step
 
 from aimodels.cli import main
 from aimodels.training.load import load
@@ -74,24 +75,6 @@ def written(tmp_path, config):
     return f"--config={file}"
 
 
-def assert_same_run(left, right):
-    """The newest checkpoint to the bit, and the same lines of metrics."""
-    states = [load(workdir).all_replicas for workdir in (left, right)]
-    jax.tree.map(np.testing.assert_array_equal, *states)
-    lines = read_metrics(left / "metrics.jsonl")
-    assert lines == read_metrics(right / "metrics.jsonl")
-
-
-def wait_for_step(processes, workdir, step):
-    limit = time.monotonic() + 120
-    while time.monotonic() < limit and all(process.poll() is None for process in processes):
-        lines = read_metrics(workdir / "metrics.jsonl")
-        if lines and lines[-1]["step"] >= step:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"never came to step {step}: {ended(processes, within=60)}")
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_two_processes_train_and_evaluate_what_one_does(layout, small_config, two, tmp_path):
     config = small_config(**LAYOUTS[layout])
@@ -130,7 +113,7 @@ def test_sigterm_for_one_saves_and_stops_both_and_one_process_goes_on(small_conf
     )
     workdir = tmp_path / "run"
     processes = two("train", workdir, written(tmp_path, config))
-    wait_for_step(processes, workdir, 100)
+    assert wait_for_step(processes, workdir, 100), ended(processes, within=60)
     processes[1].send_signal(signal.SIGTERM)
     outcomes = ended(processes)
     assert [code for code, *_ in outcomes] == [143, 143], outcomes
@@ -138,7 +121,7 @@ def test_sigterm_for_one_saves_and_stops_both_and_one_process_goes_on(small_conf
     assert 0 < load(workdir).step < 4000
     train(config, workdir, verbose=False)
     train(config, tmp_path / "whole", verbose=False)
-    assert_same_run(workdir, tmp_path / "whole")
+    assert_same_end(workdir, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -146,7 +129,7 @@ def test_a_killed_process_ends_the_other_and_both_go_on(victim, small_config, tw
     config = small_config(training={"steps": 800}, checkpoint={"every": 100}, parallel={"data": 4})
     flag, workdir = written(tmp_path, config), tmp_path / "run"
     processes = two("train", workdir, flag)
-    wait_for_step(processes, workdir, 200)
+    assert wait_for_step(processes, workdir, 200), ended(processes, within=60)
     processes[victim].kill()
     begin = time.monotonic()
     other = processes[1 - victim]
@@ -162,7 +145,7 @@ def test_a_killed_process_ends_the_other_and_both_go_on(victim, small_config, tw
     assert [code for code, *_ in outcomes] == [0, 0], outcomes
     assert "goes on from step" in outcomes[0][2]
     assert ended(two("train", tmp_path / "whole", flag))[0][0] == 0
-    assert_same_run(workdir, tmp_path / "whole")
+    assert_same_end(workdir, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("unlucky", [0, 1])

@@ -47,6 +47,34 @@ def test_in_a_loop_a_replica_is_its_single_run_to_the_bit(small_config, tmp_path
         assert_equal(jax.tree.map(lambda leaf, i=index: leaf[i], all_weights), one)
 
 
+ANEW = """
+import clu.metrics
+
+from aimodels.tasks.classification import Classification
+from aimodels.tasks.metrics import Loss
+
+
+class Anew(Classification):
+    def metrics(self, outputs, batch):
+        collection = clu.metrics.Collection.create(loss=Loss)
+        return collection.single_from_model_output(
+            loss=self.loss(outputs, batch), mask=batch["mask"]
+        )
+"""
+
+
+@pytest.mark.parametrize("mode", ["vmap", "sequential"])
+def test_a_task_may_make_the_type_of_its_metrics_anew(small_config, tmp_path, mode):
+    (tmp_path / "anew.py").write_text(ANEW)
+    config = small_config(
+        task={"name": f"{tmp_path / 'anew.py'}:Anew"},
+        replicas={"seeds": (0, 1), "mode": mode},
+        parallel={"replica": 1},
+    )
+    results = train(config, tmp_path / "run", verbose=False).results
+    assert all(set(replica["metrics"]) == {"test/loss"} for replica in results["replicas"])
+
+
 @pytest.mark.parametrize("mode", ["vmap", "sequential"])
 def test_over_devices_nothing_is_communicated_and_nothing_changes(small_config, tmp_path, mode):
     replicas = {"seeds": tuple(range(32)), "mode": mode}

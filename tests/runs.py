@@ -1,0 +1,39 @@
+"""Runs in processes of their own: waiting for a step of theirs, and comparing how they ended."""
+
+import json
+import time
+
+import jax
+import numpy as np
+
+from aimodels.training.load import load
+from aimodels.training.writers import read_metrics
+
+
+def wait_for_step(processes, workdir, step):
+    """Returns when metrics.jsonl has a line of that step, or one of the processes has ended.
+
+    Returns:
+      Whether they came to the step.
+    """
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit and all(process.poll() is None for process in processes):
+        lines = read_metrics(workdir / "metrics.jsonl")
+        if lines and lines[-1]["step"] >= step:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def assert_same_end(left, right):
+    """The newest checkpoint to the bit, the same lines of metrics, the same results."""
+    states = [load(workdir).all_replicas for workdir in (left, right)]
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), *states)
+    assert lines_of(left) == lines_of(right)
+    results = [json.loads((workdir / "results.json").read_text()) for workdir in (left, right)]
+    assert results[0]["replicas"] == results[1]["replicas"]
+
+
+def lines_of(workdir):
+    """The text of metrics.jsonl."""
+    return (workdir / "metrics.jsonl").read_text()
