@@ -58,9 +58,10 @@ class Task(abc.ABC):
     def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
         """One update. Returns the new state and metrics, all of which must be finite.
 
-        A metric is a scalar, or an object with `compute() -> scalar` that the loop calls for the
-        steps that it reports. Under `parallel.strategy="pmap"` the batch is this device's part, and
-        the mean over all parts is `aimodels.modules.blocks.averaged(tree)`.
+        A metric is a scalar, or an object with `compute() -> scalar` that is called for the steps
+        that are reported. `parameter_norm`, of `state.params`, comes to them by itself. Under
+        `parallel.strategy="pmap"` the batch is this device's part, and the mean over all parts is
+        `aimodels.modules.blocks.averaged(tree)`.
         """
 
     @abc.abstractmethod
@@ -123,7 +124,7 @@ class SupervisedTask(Task):
         )
 
     def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
-        """One gradient step; logs the loss and the norms of gradient, parameters and update."""
+        """One gradient step; logs the loss and the norms of gradient and update."""
         transform_key, dropout_key = jax.random.split(key)
         batch = self.transforms(batch, transform_key, train=True)
         gradients, metrics, collections = self._gradients(state, batch, dropout_key)
@@ -143,7 +144,7 @@ class SupervisedTask(Task):
             collections=collections,
             ema=ema,
         )
-        return state, metrics | norms(gradients, params, updates)
+        return state, metrics | norms(gradients, updates)
 
     def _gradients(
         self, state: State, batch: Batch, key: Array

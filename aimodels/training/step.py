@@ -12,6 +12,7 @@ from aimodels.data.feed import Feed
 from aimodels.modules.blocks import dividing, mapping
 from aimodels.modules.convolution import vmapped
 from aimodels.tasks.base import Batch, State, Task
+from aimodels.tasks.updates import norm
 from aimodels.training.parallel import Layout, compiler_options
 
 # Every use of randomness has its own stream: key = fold_in(fold_in(root, stream), step).
@@ -198,21 +199,9 @@ class Program:
             later = sorted(name for name in shapes if hasattr(shapes[name], "compute"))
             checked = sorted(set(shapes) - set(later))
 
-            def compute(metrics: dict[str, Any]) -> dict[str, jax.Array]:
-                with dividing(self._layout.divide):
-                    return {name: metrics[name].compute() for name in later}
-
-            def zeros(shapes: Any) -> Any:
-                return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-            unreported = jax.eval_shape(compute, shapes)
-            nothing = zeros({name: shapes[name] for name in checked} | unreported)
-
             def body(index: Any, carry: tuple) -> tuple:
                 before, (_, failed_step, failed) = carry
                 state, metrics = step(index, before)
-                last = index == steps - 1
-                metrics |= jax.lax.cond(last, compute, lambda _: zeros(unreported), metrics)
                 bad = _not_finite([metrics[name] for name in checked])
                 first = bad.any() & (failed_step < 0) & active
                 failed_step = jnp.where(first, before.step + 1, failed_step)
@@ -221,12 +210,17 @@ class Program:
                     state = jax.tree.map(lambda x, y: jnp.where(goes_on, x, y), state, before)
                 return state, (metrics, failed_step, jnp.where(first, bad, failed))
 
+            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
             carry = state, (nothing, jnp.int32(-1), jnp.zeros(len(checked), bool))
             if many and not self._vmapped:
                 steps = jnp.where(active, steps, 0)
             # The trip count is an argument, so every chunk runs the same program whatever its
             # length, and where a run was interrupted can't change its bits.
             state, (metrics, failed_step, failed) = jax.lax.fori_loop(0, steps, body, carry)
+            with dividing(self._layout.divide):
+                metrics |= {name: metrics[name].compute() for name in later}
+                metrics["parameter_norm"] = norm(state.params)
+            later.append("parameter_norm")
             bad = _not_finite([metrics[name] for name in later])
             failed = dict(zip(checked + later, jnp.append(failed, bad), strict=True))
             first = bad.any() & (failed_step < 0) & active

@@ -8,7 +8,7 @@ import pytest
 
 from aimodels.config.resolve import named_section
 from aimodels.errors import UserError
-from aimodels.tasks.updates import ema_update, norm, norms
+from aimodels.tasks.updates import DEFERRED_SIZE, ema_update, norm, norms
 from aimodels.training.optimizers import (
     OPTIMIZERS,
     learning_rate_of,
@@ -522,10 +522,16 @@ def test_ema():
 
 def test_norms():
     tree = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([[4.0]], jnp.bfloat16)}
-    got = norms(tree, jax.tree.map(lambda x: 2 * x, tree), jax.tree.map(lambda x: -x, tree))
-    expected = {"gradient_norm": 5.0, "parameter_norm": 10.0, "update_norm": 5.0}
+    got = norms(tree, jax.tree.map(lambda x: -2 * x, tree))
+    expected = {"gradient_norm": 5.0, "update_norm": 10.0}
     assert {name: float(value.compute()) for name, value in got.items()} == expected
     assert all(value.compute().dtype == jnp.float32 for value in got.values())
+
+
+def test_norms_of_a_large_model_are_not_put_off():
+    tree = {"a": jax.ShapeDtypeStruct((DEFERRED_SIZE + 1,), jnp.float32)}
+    got = jax.eval_shape(lambda tree: norms(tree, tree), tree)
+    assert {value.shape for value in got.values()} == {()}
 
 
 def test_norm_is_that_of_all_numbers_of_small_and_large_leaves():
