@@ -44,8 +44,8 @@ class Weights(NamedTuple):
     recurrent_bias: jax.Array | None
 
 
-# Fewer features than SMALL have the reverse rule below; up to MULTIPLIED_OUT the product of state
-# and kernel is a sum of its terms, which becomes part of the cell's own loop.
+# Layers with fewer features and inputs than SMALL have the reverse rule below; up to MULTIPLIED_OUT
+# features the product of state and kernel is a sum of its terms, a part of the cell's own loop.
 SMALL, MULTIPLIED_OUT = 32, 8
 
 # A cell: (state, what the inputs give to each gate, what the state gives to each) -> next state.
@@ -121,9 +121,20 @@ def scan_cell(
     Inside, the batch is the last axis and each gate an array of its own, [H, B]: one piece of
     memory, which the CPU computes in whole vectors however few features there are.
     """
-    features = weights.recurrent_kernel.shape[0]
-    gates = weights.recurrent_kernel.shape[1] // features
-    projected = tuple(
+    if weights.recurrent_bias is None:
+        weights = weights._replace(recurrent_bias=jnp.zeros_like(weights.input_bias))
+    batch_last = functools.partial(jax.tree.map, lambda leaf: jnp.swapaxes(leaf, -1, -2))
+    widest = max(weights.recurrent_kernel.shape[0], inputs.shape[-1])
+    own_rule = jax.default_backend() == "cpu" and widest < SMALL and not rematerialises()
+    scan = _scan_with_rule if own_rule else _scan
+    outputs, state = scan(cell, reverse, weights, inputs, batch_last(state), valid)
+    return batch_last(outputs), batch_last(state)
+
+
+def _projected(weights: Weights, inputs: jax.Array) -> tuple[jax.Array, ...]:
+    """What the inputs [T, B, D] give to each gate: G times [T, H, B]."""
+    gates = weights.recurrent_kernel.shape[1] // weights.recurrent_kernel.shape[0]
+    return tuple(
         jnp.einsum("tbd,dh->thb", inputs, kernel) + bias[:, None]
         for kernel, bias in zip(
             jnp.split(weights.input_kernel, gates, -1),
@@ -131,20 +142,12 @@ def scan_cell(
             strict=True,
         )
     )
-    bias = weights.recurrent_bias
-    if bias is None:
-        bias = jnp.zeros_like(weights.input_bias)
-    batch_last = functools.partial(jax.tree.map, lambda leaf: jnp.swapaxes(leaf, -1, -2))
-    own_rule = jax.default_backend() == "cpu" and features < SMALL and not rematerialises()
-    scan = _scan_with_rule if own_rule else _scan
-    outputs, state = scan(
-        cell, reverse, weights.recurrent_kernel, bias, projected, batch_last(state), valid
-    )
-    return batch_last(outputs), batch_last(state)
 
 
-def _product(kernel: jax.Array, bias: jax.Array, hidden: jax.Array) -> tuple[jax.Array, ...]:
-    """What a state gives to each gate: [H, G·H], [G·H], [H, B] -> G times [H, B]."""
+def _product(weights: Weights, hidden: jax.Array) -> tuple[jax.Array, ...]:
+    """What a state [H, B] gives to each gate: G times [H, B]."""
+    kernel, bias = weights.recurrent_kernel, weights.recurrent_bias
+    assert bias is not None
     features, columns = kernel.shape
     gates = columns // features
     if jax.default_backend() == "cpu" and features <= MULTIPLIED_OUT:
@@ -172,74 +175,87 @@ def _next_state(
 def _scan(
     cell: Cell,
     reverse: bool,
-    kernel: jax.Array,
-    bias: jax.Array,
-    projected: tuple[jax.Array, ...],
+    weights: Weights,
+    inputs: jax.Array,
     state: Any,
     valid: jax.Array | None,
 ) -> tuple[jax.Array, Any]:
-    """Over gates of [T, H, B] and a state of [H, B]: outputs [T, H, B], last state."""
+    """Over inputs [T, B, D] and from a state of [H, B]: outputs [T, H, B], last state."""
 
     def step(state: Any, now: tuple) -> tuple[Any, jax.Array]:
-        inputs, valid = now
-        recurrent = _product(kernel, bias, hidden_of(state))
-        return _next_state(cell, state, inputs, recurrent, valid)
+        projected, valid = now
+        recurrent = _product(weights, hidden_of(state))
+        return _next_state(cell, state, projected, recurrent, valid)
 
     if rematerialises():
         step = jax.checkpoint(step, prevent_cse=False)
+    projected = _projected(weights, inputs)
     state, outputs = jax.lax.scan(step, state, (projected, valid), reverse=reverse)
     return outputs, state
 
 
-# On the CPU small states have a reverse rule of their own. JAX's keeps every intermediate result of
-# a step and sums the kernel's gradient step by step; this one keeps the states and what they gave
-# to the gates, and has the kernel's gradient after the scan. Like `modules.matmul`'s rule it has no
-# forward mode. GRU 6, both ways, [100, 40, 1]: the forward scan takes 0.3 ms instead of 1.3; whole
-# steps of eight replicas on two cores 800 to 1,000 instead of 900 a second, of five under vmap on
-# one device 440 instead of 390, of a single run 350 instead of 390.
+# On the CPU small layers have a reverse rule of their own. JAX's keeps every intermediate result of
+# a step; this one keeps the states and what was given to the gates, and has the gradients of all
+# weights from two small products a step, where JAX's products over all steps would first copy them
+# into another order. Like `modules.matmul`'s rule it has no forward mode. GRU 6, both ways, [100,
+# 40, 1], whole steps a second: a single run 600 instead of 550, eight replicas on two cores under
+# vmap 2,000 instead of 1,390, with the products after the scan (as they were here before).
 _scan_with_rule = jax.custom_vjp(_scan, nondiff_argnums=(0, 1))
 
 
 def _scan_forward(
-    cell: Cell, reverse: bool, kernel: Any, bias: Any, projected: Any, state: Any, valid: Any
+    cell: Cell, reverse: bool, weights: Weights, inputs: jax.Array, state: Any, valid: Any
 ) -> tuple[tuple[jax.Array, Any], tuple]:
     def step(state: Any, now: tuple) -> tuple[Any, tuple]:
-        inputs, valid = now
-        recurrent = _product(kernel, bias, hidden_of(state))
-        new, output = _next_state(cell, state, inputs, recurrent, valid)
+        projected, valid = now
+        recurrent = _product(weights, hidden_of(state))
+        new, output = _next_state(cell, state, projected, recurrent, valid)
         return new, (output, state, recurrent)
 
+    projected = _projected(weights, inputs)
     last, (outputs, states, recurrent) = jax.lax.scan(
         step, state, (projected, valid), reverse=reverse
     )
-    return (outputs, last), (kernel, projected, valid, states, recurrent)
+    return (outputs, last), (weights, inputs, valid, projected, states, recurrent)
 
 
 def _scan_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> tuple:
-    kernel, projected, valid, states, recurrent = kept
-    outputs, last = gradients
+    weights, inputs, valid, projected, states, recurrent = kept
+    kernel = weights.recurrent_kernel
 
-    def step(gradient: Any, now: tuple) -> tuple[Any, tuple]:
-        output, state, inputs, recurrent, valid = now
+    def with_one(rows: jax.Array) -> jax.Array:
+        """A bias is the kernel of an input that is one."""
+        return jnp.concatenate([rows, jnp.ones_like(rows[:1])])
+
+    def step(carry: tuple, now: tuple) -> tuple[tuple, jax.Array]:
+        gradient, to_input_weights, to_recurrent_weights = carry
+        output, inputs, state, projected, recurrent, valid = now
         following = functools.partial(_next_state, cell, valid=valid)
-        _, pull = jax.vjp(following, state, inputs, recurrent)
-        gradient, to_inputs, to_recurrent = pull((gradient, output))
-        hidden = kernel @ jnp.concatenate(to_recurrent)
+        _, pull = jax.vjp(following, state, projected, recurrent)
+        gradient, *to_gates = pull((gradient, output))
+        to_projected, to_recurrent = map(jnp.concatenate, to_gates)
+        hidden = kernel @ to_recurrent
         if isinstance(gradient, LSTMState):
             gradient = gradient._replace(hidden=gradient.hidden + hidden)
         else:
             gradient = gradient + hidden
-        return gradient, (to_inputs, to_recurrent)
+        product = functools.partial(jnp.einsum, "ib,kb->ik")
+        to_input_weights += product(with_one(inputs), to_projected)
+        to_recurrent_weights += product(with_one(hidden_of(state)), to_recurrent)
+        return (gradient, to_input_weights, to_recurrent_weights), to_projected
 
-    first, (to_inputs, to_recurrent) = jax.lax.scan(
-        step, last, (outputs, states, projected, recurrent, valid), reverse=not reverse
+    outputs, last = gradients
+    width, (features, columns) = inputs.shape[-1], kernel.shape
+    nothing = (jnp.zeros((rows + 1, columns), kernel.dtype) for rows in (width, features))
+    (first, to_input, to_recurrent), to_projected = jax.lax.scan(
+        step,
+        (last, *nothing),
+        (outputs, jnp.swapaxes(inputs, 1, 2), states, projected, recurrent, valid),
+        reverse=not reverse,
     )
-    # A product a step, then their sum: one product over time and batch would first be transposed.
-    to_kernel = [
-        jnp.einsum("thb,tkb->thk", hidden_of(states), each).sum(0) for each in to_recurrent
-    ]
-    to_bias = [each.sum((0, 2)) for each in to_recurrent]
-    return jnp.concatenate(to_kernel, -1), jnp.concatenate(to_bias), to_inputs, first, None
+    to_inputs = jnp.einsum("dk,tkb->tbd", weights.input_kernel, to_projected)
+    to_weights = Weights(to_input[:-1], to_recurrent[:-1], to_input[-1], to_recurrent[-1])
+    return to_weights, to_inputs, first, None
 
 
 _scan_with_rule.defvjp(_scan_forward, _scan_backward)
