@@ -133,17 +133,23 @@ def parser() -> argparse.ArgumentParser:
     )
     sweep.add_argument("--seeds", type=_positive, default=1, help="runs a setting (default 1)")
     sweep.add_argument("--search", choices=("random", "tpe"), help="draw settings, don't try all")
-    sweep.add_argument("--trials", type=_positive, default=50, help="settings to draw (50)")
+    sweep.add_argument("--trials", type=_positive, help="settings to draw (50)")
     sweep.add_argument("--metric", help="that is to be best, e.g. test/accuracy")
     sweep.add_argument("--mode", choices=("max", "min"), help="which end of it is the best")
-    sweep.add_argument("--prune", choices=("none", "asha", "hyperband"), default="none")
-    sweep.add_argument("--population", type=_positive, default=16, help="settings tried at once")
+    sweep.add_argument(
+        "--prune", choices=("none", "asha", "hyperband"), help="stop what falls behind (tpe; none)"
+    )
+    sweep.add_argument("--population", type=_positive, help="settings tried at once (tpe; 16)")
     sweep.add_argument("--executor", choices=("replicas", "processes", "ray"), default="replicas")
-    sweep.add_argument("--jobs", type=_positive, help="processes at a time (default: one a core)")
+    sweep.add_argument(
+        "--jobs", type=_positive, help="processes at a time (default: a GPU or core each)"
+    )
     sweep.add_argument("--cpus", type=float, default=1, help="of a Ray task (default 1)")
     sweep.add_argument("--gpus", type=float, default=0, help="of a Ray task (default 0)")
     sweep.add_argument("--address", help="of the Ray cluster (default: one on this machine)")
-    sweep.add_argument("--pack", type=_positive, help="runs a program at most (64; processes: 1)")
+    sweep.add_argument(
+        "--pack", type=_positive, help="runs a program at most (64; processes, ray: 1)"
+    )
     sweep.add_argument("--retries", type=int, default=2, help="of a program that broke (2)")
     sweep.add_argument("--dry_run", action="store_true", help="print the plan, and end")
 
@@ -212,19 +218,20 @@ def _unraisable(unraisable: Any) -> None:
 def _train(options: argparse.Namespace) -> None:
     from aimodels.config import load_config
     from aimodels.training import processes
+    from aimodels.training.assembly import prepare_jax
+    from aimodels.training.describe import describe
     from aimodels.training.run import train
 
-    config = load_config(options.config, options.overrides)
-    if options.dry_run:
-        from aimodels.training.describe import describe
-
-        print(describe(config, check=True))
-        return
     path, _, variant = options.config.partition(":")
     origin = {"experiment": path, "variant": variant or None, "overrides": options.overrides}
     with processes.joined(options.coordinator, options.processes, options.process):
+        prepare_jax()  # before a file of the user's may start it
+        config = load_config(options.config, options.overrides)
+        if options.dry_run:
+            print(describe(config, check=True))
+            return
         metrics = train(config, options.workdir, origin=origin).metrics
-        width = max(map(len, metrics))
+        width = max(map(len, metrics), default=0)
         for name, value in metrics.items() if processes.is_first() else ():
             print(f"{name:{width}}  {value:.6g}")
 
@@ -244,13 +251,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _reproduce(options: argparse.Namespace) -> None:
     from aimodels.reproduce.run import reproduce
+    from aimodels.training.parallel import cores
 
     reproduce(
         options.file,
         workdir=options.workdir,
         seeds=options.seeds,
         rows=options.rows.split(",") if options.rows else None,
-        jobs=options.jobs or os.cpu_count() or 1,
+        jobs=options.jobs or cores(),
         dry_run=options.dry_run,
     )
 
@@ -258,21 +266,24 @@ def _reproduce(options: argparse.Namespace) -> None:
 def _sweep(options: argparse.Namespace) -> None:
     from aimodels.sweeps import executors
     from aimodels.sweeps.groups import pick_mode
-    from aimodels.sweeps.plan import MOST_REPLICAS
     from aimodels.sweeps.space import from_text
     from aimodels.sweeps.sweep import Search, sweep
 
+    needs = {"trials": ("random", "tpe"), "population": ("tpe",), "prune": ("tpe",)}
+    for flag, methods in needs.items():
+        if getattr(options, flag) is not None and options.search not in methods:
+            raise UserError(f"--{flag} needs --search {' or --search '.join(methods)}")
     search = options.search and Search(
         options.search,
-        options.trials,
+        options.trials or 50,
         options.metric,
         options.mode or pick_mode(options.metric or ""),
-        options.population,
-        options.prune,
+        options.population or 16,
+        options.prune or "none",
     )
     make = {
-        "replicas": lambda: None,
-        "processes": lambda: executors.processes(options.jobs or os.cpu_count() or 1),
+        "replicas": executors.here,
+        "processes": lambda: executors.processes(options.jobs),
         "ray": lambda: executors.ray(options.cpus, options.gpus, options.address),
     }
     sweep(
@@ -282,8 +293,10 @@ def _sweep(options: argparse.Namespace) -> None:
         settings=from_text(options.set) if options.set else None,
         seeds=options.seeds,
         search=search or None,
+        metric=options.metric,
+        mode=options.mode,
         executor=make[options.executor](),
-        most_replicas=options.pack or (MOST_REPLICAS if options.executor == "replicas" else 1),
+        most_replicas=options.pack,
         retries=options.retries,
         dry_run=options.dry_run,
     )

@@ -27,7 +27,7 @@ from aimodels.training.workdir import read_results
 from aimodels.training.writers import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
-_comparing = threading.Lock()
+_comparing, _making = threading.Lock(), threading.Lock()
 
 
 # --- a trial --------------------------------------------------------------------------------------
@@ -170,9 +170,16 @@ def whole_run(name: str) -> Whole:
     config = chaos_configs.make(name, base)
     text = to_json(config)
     folder = base / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    if not folder.exists():
-        made = folder.with_name(f".{folder.name}.{os.getpid()}")
-        made.mkdir()
+    with _making:
+        if not folder.exists():
+            _make_whole_run(name, config, text, folder)
+    return Whole(config, folder, json.loads((folder / "seconds.json").read_text()))
+
+
+def _make_whole_run(name: str, config: Config, text: str, folder: Path) -> None:
+    made = folder.with_name(f".{folder.name}.{os.getpid()}")
+    made.mkdir()
+    try:
         (made / "asked.json").write_text(text)
         for workdir in ("first", "run"):
             begin = time.monotonic()
@@ -190,8 +197,8 @@ def whole_run(name: str) -> Whole:
             raise Wrong(f"{name}, undisturbed, differs from itself: {'; '.join(wrong)}")
         with contextlib.suppress(OSError):  # another process was faster
             made.rename(folder)
+    finally:
         shutil.rmtree(made, ignore_errors=True)
-    return Whole(config, folder, json.loads((folder / "seconds.json").read_text()))
 
 
 def _fingerprint() -> str:

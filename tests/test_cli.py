@@ -212,3 +212,26 @@ def test_a_closed_pipe_is_no_error():
     )
     assert out.stdout.strip() == "experiments"
     assert "Traceback" not in out.stderr
+
+
+def test_a_run_that_evaluates_nothing_ends_well(small_config, tmp_path, capsys):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(small_config(evaluation={"splits": ()})))
+    assert main(["train", f"--config={file}", f"--workdir={tmp_path / 'run'}"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_config_file_of_another_kind_is_refused(capsys):
+    assert main(["show", "--config=README.md"]) == 2
+    assert "takes a Python file" in capsys.readouterr().err
+
+
+def test_a_row_alone_takes_the_cores_of_a_cpu(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    command = [sys.executable, "-m", "aimodels.cli", "reproduce", "experiments/vision/mnist1d.py"]
+    command += ["--rows=linear", f"--seeds={cores}", "--jobs=1", f"--workdir={tmp_path}"]
+    # Without the tests' own devices: what a user's process starts with.
+    environment = os.environ | {"XLA_FLAGS": ""}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert len(table["environment"]["devices"]) == cores

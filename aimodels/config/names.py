@@ -67,6 +67,8 @@ def import_file(path: str | Path) -> types.ModuleType:
         return sys.modules[name]
     if not path.is_file():
         raise UserError(f"config file {path} does not exist; `aimodels list` shows the experiments")
+    if path.suffix != ".py":
+        raise UserError(f"config file {path}: takes a Python file, FILE.py, or a config.json")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -50,7 +50,8 @@ def count_parameters(module: "nn.Module", *inputs: Any, **keywords: Any) -> int:
 
     import jax
 
-    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs, **keywords)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(module.init, key, *inputs, **keywords)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables.get("params", {})))
 
 

@@ -83,8 +83,10 @@ def reproduce(
     if dry_run:
         return None
 
+    from aimodels.training.assembly import prepare_jax
     from aimodels.training.workdir import environment
 
+    prepare_jax()  # before the environment asks for its devices
     folder.mkdir(parents=True, exist_ok=True)
     about = environment()
     runs: dict[str, Run] = {}

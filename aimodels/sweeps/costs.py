@@ -1,16 +1,18 @@
 """What a sweep will take: one of its programs is timed, the others are set beside it."""
 
+import contextlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 
-from aimodels.config import Config
-from aimodels.sweeps.plan import PlannedProgram, fits_here
-from aimodels.training.assembly import Assembly
-from aimodels.training.plan import choose_plan, steps_per_second
+from aimodels.config import Config, plain
+from aimodels.sweeps.plan import PlannedProgram, fitting
+from aimodels.training.assembly import Assembly, bytes_of
+from aimodels.training.hlo import memory_of
+from aimodels.training.plan import DISPATCH_FLOPS, choose_plan, steps_per_second
 from aimodels.training.progress import duration
 
 
@@ -32,30 +34,45 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Size:
-    """Of a program, from shapes alone: operations of all its steps, bytes of its states."""
+    """Of a program, from shapes alone.
 
-    work: float
+    Attributes:
+      flops: operations of a step of all replicas.
+      state: bytes of all replicas.
+    """
+
+    flops: float
     state: int
 
 
-def estimate(programs: Sequence[PlannedProgram]) -> list[Cost] | None:
-    """What each program takes on this machine; None where its states would not fit here.
+def estimate(programs: Sequence[PlannedProgram]) -> dict[str, Cost]:
+    """What programs take on this machine: name -> cost; nothing where none can be tried here.
 
-    The smallest one is compiled and trained for a moment, on its real data; what that leaves in
-    the caches, the sweep finds there. The others take as much more as they have more floating-point
-    operations and larger states.
+    The largest one that a second or so suffices for is compiled and trained for a moment, on its
+    real data; what that leaves in the caches, the sweep finds there. The others take as much more
+    or less as they have floating-point operations and bytes in their states.
     """
-    sizes = [_size(program.config) for program in programs]
-    smallest = min(range(len(programs)), key=lambda index: sizes[index].work)
-    config, size = programs[smallest].config, sizes[smallest]
-    if not fits_here(config):
-        return None
-    compiling, a_step, memory = _measure(config)
-    seconds = a_step * config.training.steps
-    return [
-        Cost(compiling + seconds * each.work / size.work, memory * each.state / size.state)
-        for each in sizes
+    sizes = _sizes(programs)
+    small = [
+        program
+        for program in programs
+        if program.name in sizes
+        and sizes[program.name].flops <= DISPATCH_FLOPS
+        and len(program.runs) <= fitting(program.config)
     ]
+    if not small:
+        return {}
+    tried = max(small, key=lambda program: sizes[program.name].flops)
+    try:
+        compiling, a_step, memory = _measure(tried.config)
+    except Exception:  # its own run will say why
+        return {}
+    base, costs = sizes[tried.name], {}
+    for program in programs:
+        if size := sizes.get(program.name):
+            seconds = a_step * program.config.training.steps * size.flops / base.flops
+            costs[program.name] = Cost(compiling + seconds, memory * size.state / base.state)
+    return costs
 
 
 def devices_text(program: PlannedProgram) -> str:
@@ -65,12 +82,21 @@ def devices_text(program: PlannedProgram) -> str:
     return f"{layout.devices} {kind} device" + ("s" if layout.devices > 1 else "")
 
 
-def _size(config: Config) -> _Size:
-    assembly, replicas = Assembly(config), len(config.replicas.seeds)
-    state, _ = assembly.abstract()
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    flops = max(assembly.step_flops(), 1.0)
-    return _Size(flops * replicas * config.training.steps, size * replicas)
+def _sizes(programs: Sequence[PlannedProgram]) -> dict[str, _Size]:
+    """Of each program that can be built; those that differ in nothing large are traced once."""
+    known: dict[str, tuple[float, int]] = {}
+    sizes = {}
+    for program in programs:
+        values, count = plain(program.config), len(program.runs)
+        what = [values[section] for section in ("model", "data", "training", "precision")]
+        key = json.dumps([*what, values["optimizer"] and values["optimizer"]["name"]])
+        with contextlib.suppress(Exception):  # its own run will say why
+            if key not in known:
+                assembly = Assembly(program.config)
+                known[key] = max(assembly.step_flops(), 1.0), bytes_of(assembly.abstract[0])
+            flops, state = known[key]
+            sizes[program.name] = _Size(flops * count, state * count)
+    return sizes
 
 
 def _measure(config: Config) -> tuple[float, float, float]:
@@ -80,10 +106,7 @@ def _measure(config: Config) -> tuple[float, float, float]:
     feeds, target = assembly.feeds(), assembly.target()
     plan = choose_plan(config, assembly.program, feeds, target, assembly.step_flops)
     program, feed = assembly.program(plan), feeds()
-    compiled: Any = program.compile(feed, target)
+    compiled = program.compile(feed, target)
     compiling = time.perf_counter() - begin
     rate = steps_per_second(program, feed, target)
-    found = compiled.memory_analysis()
-    new = found.output_size_in_bytes - found.alias_size_in_bytes
-    memory = found.argument_size_in_bytes + new + found.temp_size_in_bytes
-    return compiling, 1 / rate, float(memory * assembly.layout.devices)
+    return compiling, 1 / rate, memory_of(compiled) * assembly.layout.devices

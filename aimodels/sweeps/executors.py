@@ -12,19 +12,24 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from aimodels.config import to_json
 from aimodels.errors import Stopped, TrainingFailed, UserError
 from aimodels.files import write_atomically
-from aimodels.sweeps.plan import PlannedProgram
+from aimodels.sweeps.plan import MOST_REPLICAS, PlannedProgram
+from aimodels.training.parallel import cores
 from aimodels.training.replicas import Pruner
+from aimodels.training.workdir import IN_USE
 
+IN_USE_SECONDS = 2.0
 # Attempts that end otherwise would end so again.
 FINAL = (0, UserError.exit_code, TrainingFailed.exit_code)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -59,10 +64,14 @@ class Executor:
     Attributes:
       run: programs, the sweep's folder and how often one is started again -> each as it ends.
       at_once: programs at the same time; None where another machine decides.
+      most_replicas: runs that it takes in one program.
+      watched: the same with replicas that are stopped early, as a pruner says; None if it can't.
     """
 
     run: Execute
     at_once: int | None = 1
+    most_replicas: int = 1
+    watched: Callable[[PrunerOf], "Executor"] | None = None
 
 
 def folder_of(workdir: Path, program: PlannedProgram) -> Path:
@@ -98,24 +107,54 @@ def here(pruner_of: PrunerOf = lambda program: None) -> Executor:
                 yield Ended(program, error, attempt)
                 break
 
-    return Executor(execute)
+    return Executor(execute, 1, MOST_REPLICAS, here)
 
 
-def processes(jobs: int) -> Executor:
-    """`jobs` programs at a time, each in a process of its own, with a log in `logs/`."""
+def processes(jobs: int | None = None) -> Executor:
+    """Programs in processes of their own, with logs in `logs/`.
+
+    Args:
+      jobs: how many at a time; by default one a GPU, or one a core where there is none. Each has
+        one GPU, the next process the next one.
+    """
+    gpus = visible_gpus()
+    jobs = jobs or len(gpus) or cores()
+    slots: SimpleQueue[dict[str, str]] = SimpleQueue()
+    for index in range(jobs):
+        slots.put({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
 
     def execute(programs: Sequence[PlannedProgram], workdir: Path, retries: int) -> Iterator[Ended]:
         children = _Children()
+
+        def run(program: PlannedProgram, workdir: Path) -> int | None:
+            slot = slots.get()
+            try:
+                return children.run(program, workdir, slot)
+            finally:
+                slots.put(slot)
+
         with children.signals_handed_on(), ThreadPoolExecutor(jobs) as pool:
             running = {
-                pool.submit(_until_done, children.run, program, workdir, retries)
-                for program in programs
+                pool.submit(_until_done, run, program, workdir, retries) for program in programs
             }
             yield from _as_they_end(running, children.received)
         if children.received:
             raise Stopped(children.received[0])
 
-    return Executor(execute, jobs)
+    # What is tried on a GPU to estimate costs would take its memory from the processes.
+    return Executor(execute, None if gpus else jobs)
+
+
+def visible_gpus() -> list[str]:
+    """The numbers of NVIDIA's GPUs here, as CUDA_VISIBLE_DEVICES has them; JAX is not started."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [gpu for gpu in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
+    except OSError:
+        return []
+    lines = listed.stdout.splitlines() if not listed.returncode else []
+    return [str(index) for index, _ in enumerate(lines)]
 
 
 def ray(cpus: float, gpus: float, address: str | None) -> Executor:
@@ -168,11 +207,15 @@ def _until_done(
     retries: int,
 ) -> Ended:
     log = workdir / "logs" / f"{program.name}.log"
-    attempts = 1
-    code = run(program, workdir)
-    while code not in (None, *FINAL) and attempts <= retries:
-        attempts += 1
+    attempts = 0
+    while True:
         code = run(program, workdir)
+        if code == UserError.exit_code and IN_USE in _last_words(log):
+            time.sleep(IN_USE_SECONDS)  # a sweep that was killed has left its process: it goes on
+            continue
+        attempts += 1
+        if code in (None, *FINAL) or attempts > retries:
+            break
     error = "" if code == 0 else _last_words(log) or f"exit code {code}"
     return Ended(program, error, attempts)
 
@@ -199,7 +242,9 @@ class _Children:
         self._alive: set[subprocess.Popen] = set()
         self._lock = threading.Lock()
 
-    def run(self, program: PlannedProgram, workdir: Path) -> int | None:
+    def run(
+        self, program: PlannedProgram, workdir: Path, environment: Mapping[str, str] | None = None
+    ) -> int | None:
         """The exit code of one attempt; None if a signal came before it."""
         folder = folder_of(workdir, program)
         config, log = folder.with_suffix(".json"), workdir / "logs" / f"{program.name}.log"
@@ -215,7 +260,7 @@ class _Children:
                     command,
                     stdout=subprocess.DEVNULL,
                     stderr=output,
-                    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                    env=os.environ | {"PYTHONUNBUFFERED": "1", **(environment or {})},
                     start_new_session=True,  # Ctrl-C reaches it through us, once
                 )
                 self._alive.add(child)

@@ -78,7 +78,9 @@ def pack(
     programs = []
     for key, members in groups.items():
         inside = json.loads(key)[0]
-        size = min(most, max(_fitting(members[0][1]), 1), len(members))
+        size = min(most, len(members))
+        if size > 1:
+            size = min(size, max(fitting(members[0][1]), 1))
         parts = -(-len(members) // size)
         # Of equal sizes, and even ones where they can be, so that the devices share them.
         size = -(-len(members) // parts)
@@ -137,20 +139,17 @@ def _without(config: Config, fields: set[str]) -> dict[str, Any]:
     return {name: section for name, section in given.items() if name != "replicas"}
 
 
-def _fitting(config: Config) -> int:
+def fitting(config: Config) -> int:
     """How many replicas fit into memory, by the size of their states."""
     from aimodels.data.feed import device_budget
-    from aimodels.training.assembly import Assembly
+    from aimodels.training.assembly import Assembly, bytes_of
 
-    state, _ = Assembly(config).abstract()
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    try:
+        state, _ = Assembly(config).abstract
+    except Exception:  # its program will say why, and the others go on
+        return MOST_REPLICAS
     memory = 4 * device_budget(jax.devices()[0])
-    return int(memory * STATE_SHARE / max(size, 1))
-
-
-def fits_here(config: Config) -> bool:
-    """Whether this machine could train a program of this config."""
-    return len(config.replicas.seeds) <= _fitting(config)
+    return int(memory * STATE_SHARE / max(bytes_of(state), 1))
 
 
 def _program(members: Sequence[tuple[PlannedRun, Config]], inside: Sequence[str]) -> PlannedProgram:

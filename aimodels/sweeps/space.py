@@ -153,14 +153,6 @@ def sample(space: Space, generator: np.random.Generator) -> Setting:
     return setting
 
 
-def fields_of(space: Space) -> list[str]:
-    """The names of all fields that a space varies."""
-    names = []
-    for key, values in space.items():
-        names += fields_of(values) if isinstance(key, When) else [key]
-    return names
-
-
 def as_json(space: Space) -> dict[str, Any]:
     """The space as plain data, to compare it with that of a folder."""
     plain: dict[str, Any] = {}

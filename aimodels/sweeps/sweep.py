@@ -15,7 +15,7 @@ from aimodels.files import write_atomically
 from aimodels.sweeps import costs, executors, space
 from aimodels.sweeps.executors import Executor
 from aimodels.sweeps.groups import Mode
-from aimodels.sweeps.plan import MOST_REPLICAS, PlannedProgram, PlannedRun, pack
+from aimodels.sweeps.plan import PlannedProgram, PlannedRun, pack
 from aimodels.sweeps.report import report
 from aimodels.sweeps.search import Study
 from aimodels.training.assembly import prepare_jax
@@ -52,8 +52,10 @@ def sweep(
     settings: Mapping[str, Sequence[Any]] | None = None,
     seeds: int = 1,
     search: Search | None = None,
+    metric: str | None = None,
+    mode: Mode | None = None,
     executor: Executor | None = None,
-    most_replicas: int = MOST_REPLICAS,
+    most_replicas: int | None = None,
     retries: int = 2,
     dry_run: bool = False,
 ) -> list[PlannedProgram]:
@@ -66,8 +68,11 @@ def sweep(
       settings: a space that stands instead of the file's `sweep()`.
       seeds: runs a setting, with seeds 0, 1, ...
       search: draws settings; None tries every combination.
+      metric: `split/name` that ranks settings in the report; by default what fits.
+      mode: whether the largest or the smallest is the best; by default by the metric's name.
       executor: who runs the programs; None is this process.
-      most_replicas: runs in one program at most.
+      most_replicas: runs in one program at most; by default that of the folder's sweep, else as
+        many as the executor takes.
       retries: how often a program is started again after an error that may pass.
       dry_run: only say what would be run.
 
@@ -78,55 +83,56 @@ def sweep(
       UserError: nothing could be run as asked.
       Stopped: a signal came; what was done is kept.
     """
+    prepare_jax()  # before a file of the user's, or a trace, may start it
     path, _, variant = config.partition(":")
     experiment = load_experiment(path)
     base = plain(experiment.config(variant or None, overrides))
     tried = space.check(settings or _own_space(experiment), f"sweep of {path}")
     workdir = Path(workdir)
-    identity = {"config": base, "space": space.as_json(tried), "seeds": seeds}
+    executor = executor or executors.here()
+    most = most_replicas or _packed_before(workdir) or executor.most_replicas
+    identity = {"config": base, "space": space.as_json(tried), "seeds": seeds, "pack": most}
     if search is not None:
-        # More trials later are the same search.
-        identity["search"] = {k: value for k, value in vars(search).items() if k != "trials"}
+        identity["search"] = dict(vars(search))
+        if search.method == "tpe":  # more trials later are the same search
+            identity["search"].pop("trials")
     _say(experiment.title)
-    prepare_jax()  # before anything is traced, which would start JAX with one device
-    at_once = executor.at_once if executor else 1
 
     def packed(chosen: Sequence[PlannedRun]) -> list[PlannedProgram]:
         runs = [replace(run, seed=seed) for run in chosen for seed in range(seeds)]
-        return pack(base, runs, most_replicas)
+        return pack(base, runs, most)
 
     if search is not None and search.method == "tpe":
-        metric = _metric_of(search, executor)
+        target = _metric_of(search, executor)
         if dry_run:
             _say(f"{search.trials} trials, {search.population} at a time; a population, say:")
             programs = packed(_drawn(tried, search.population))
-            _say_plan(programs, workdir, at_once)
+            _say_plan(programs, workdir, executor.at_once)
             return programs
         _claim(workdir, identity)
         steps = base["training"]["steps"]
-        study = Study(tried, workdir, metric, search.mode, search.pruner, steps)
+        study = Study(tried, workdir, target, search.mode, search.pruner, steps)
         programs = []
         while (told := study.ended()) < search.trials:
             size = min(search.population, search.trials - told)
             _say(f"trials {told + 1} to {told + size} of {search.trials}")
             population = packed(study.population(size))
-            execute(population, workdir, executor or executors.here(study.pruner), retries)
+            watched = executor.watched and executor.watched(study.pruner)
+            execute(population, workdir, watched or executor, retries)
             study.tell(population, workdir)
             programs += population
     else:
         grid = [] if search else [PlannedRun(setting, 0) for setting in space.grid(tried)]
         programs = packed(_drawn(tried, search.trials) if search else grid)
-        _say_plan(programs, workdir, at_once)
+        _say_plan(programs, workdir, executor.at_once)
         if dry_run:
             return programs
         _claim(workdir, identity)
-        execute(programs, workdir, executor or executors.here(), retries)
+        execute(programs, workdir, executor, retries)
     _check_any(workdir)
-    page = workdir / "report.html"
     if search is not None and search.metric:
-        report([workdir / "programs"], metric=search.metric, mode=search.mode, out=page)
-    else:
-        report([workdir / "programs"], out=page)
+        metric, mode = search.metric, search.mode
+    report([workdir / "programs"], metric=metric, mode=mode, out=workdir / "report.html")
     return programs
 
 
@@ -139,11 +145,7 @@ def execute(
       Name of each program that failed -> why.
     """
     file = workdir / "failed.json"
-    waiting = [
-        program
-        for program in programs
-        if read_results(executors.folder_of(workdir, program)) is None
-    ]
+    waiting = _waiting(programs, workdir)
     if len(waiting) < len(programs):
         _say(f"{len(programs) - len(waiting)} of {len(programs)} programs are done already")
     ours = {program.name for program in programs}
@@ -164,6 +166,18 @@ def execute(
     return failed
 
 
+def _waiting(programs: Sequence[PlannedProgram], workdir: Path) -> list[PlannedProgram]:
+    """Those that are not done yet."""
+    folders = ((program, executors.folder_of(workdir, program)) for program in programs)
+    return [program for program, folder in folders if read_results(folder) is None]
+
+
+def _packed_before(workdir: Path) -> int | None:
+    """Runs a program in the sweep that the folder holds: packed otherwise, none would be done."""
+    file = workdir / "sweep.json"
+    return json.loads(file.read_text()).get("pack") if file.is_file() else None
+
+
 def _own_space(experiment: Experiment) -> Any:
     if not hasattr(experiment.module, "sweep"):
         raise UserError(
@@ -179,10 +193,10 @@ def _check_any(workdir: Path) -> None:
         raise UserError(f"no run of the sweep could be started: {'; '.join(dict.fromkeys(errors))}")
 
 
-def _metric_of(search: Search, executor: Executor | None) -> str:
+def _metric_of(search: Search, executor: Executor) -> str:
     if search.metric is None:
         raise UserError("--search tpe needs --metric, e.g. --metric test/accuracy")
-    if executor is not None and search.pruner != "none":
+    if executor.watched is None and search.pruner != "none":
         raise UserError("--prune needs --executor replicas: only there evaluations are watched")
     return search.metric
 
@@ -197,7 +211,7 @@ def _claim(workdir: Path, identity: dict[str, Any]) -> None:
     file = workdir / "sweep.json"
     identity = json.loads(json.dumps(plain(identity)))
     if file.is_file():
-        before = json.loads(file.read_text())
+        before = {"pack": identity["pack"], **json.loads(file.read_text())}
         if before != identity:
             lines = differences(before, identity, "sweep")
             raise UserError(
@@ -223,8 +237,9 @@ def _say_plan(programs: Sequence[PlannedProgram], workdir: Path, at_once: int | 
     """
     runs = sum(len(program.runs) for program in programs)
     _say(f"{runs} runs in {len(programs)} programs; results go to {workdir}")
-    found = costs.estimate(programs) if at_once else None
-    for index, program in enumerate(programs):
+    waiting = _waiting(programs, workdir)
+    taken = costs.estimate(waiting) if at_once else {}
+    for program in programs:
         count = len(program.runs)
         inside = ", ".join(program.config.replicas.vary) or "seeds"
         fixed = {
@@ -236,16 +251,16 @@ def _say_plan(programs: Sequence[PlannedProgram], workdir: Path, at_once: int | 
         parts += [f"{field}={value}" for field, value in fixed.items()]
         if at_once:
             parts.append(f"on {costs.devices_text(program)}")
-        if found:
-            parts.append(str(found[index]))
+        if program.name in taken:
+            parts.append(str(taken[program.name]))
         _say(f"  {program.name}  {', '.join(parts)}")
-    if found and at_once:
-        seconds = sum(cost.seconds for cost in found) / min(at_once, len(programs))
-        memory = sum(sorted(cost.memory for cost in found)[-at_once:])
+    if taken and at_once:
+        seconds = sum(cost.seconds for cost in taken.values()) / min(at_once, len(taken))
+        memory = sum(sorted(cost.memory for cost in taken.values())[-at_once:])
         total = costs.Cost(seconds, memory)
         _say(f"in all {total}, {at_once} at a time; evaluations and checkpoints come to it")
-    elif at_once:
-        _say("no time is estimated: the states of a program would not fit here")
+    elif at_once and waiting:
+        _say("no time is estimated: the programs are too large to be tried here, or can't be built")
 
 
 def _say(text: str) -> None:

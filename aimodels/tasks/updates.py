@@ -51,7 +51,10 @@ def norm(tree: Any) -> Array:
     small = [jnp.ravel(leaf) for leaf in leaves if leaf.size <= most]
     large = [leaf for leaf in leaves if leaf.size > most]
     together = [jnp.concatenate(small)] if small else []
-    squares = [jnp.tensordot(leaf, leaf, leaf.ndim) for leaf in (*together, *large)]
+    exact = jax.lax.Precision.HIGHEST  # else in bfloat16 on a TPU
+    squares = [
+        jnp.tensordot(leaf, leaf, leaf.ndim, precision=exact) for leaf in (*together, *large)
+    ]
     return jnp.sqrt(sum(squares, jnp.zeros(())))
 
 

@@ -33,8 +33,8 @@ class Assembly:
 
     def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
         prepare_jax()
-        if config.precision == "float64":  # JAX allows it for a whole process, or not at all
-            jax.config.update("jax_enable_x64", True)
+        # JAX knows it for a whole process only; a float32 run draws other numbers under it.
+        jax.config.update("jax_enable_x64", config.precision == "float64")
         self.config, self.warn = config, warn
         self._build = task_builder(config)
 
@@ -77,6 +77,7 @@ class Assembly:
         feed = DeviceFeed(sources, seeds, *batching, put)
         return lambda: feed
 
+    @functools.cached_property
     def abstract(self) -> tuple[State, Batch]:
         """The state of one replica and a training batch, in shapes alone."""
         batch = abstract_batch(self.config)
@@ -88,7 +89,7 @@ class Assembly:
 
     def step_flops(self) -> float:
         """Floating-point operations of a training step of one replica, as XLA estimates them."""
-        state, batch = self.abstract()
+        state, batch = self.abstract
         step = jax.jit(self.task().train_step)
         analysis = step.lower(state, batch, _abstract_key()).cost_analysis()
         return float((analysis or {}).get("flops", 0.0))
@@ -104,13 +105,19 @@ def prepare_jax() -> None:
     Each core of a CPU is a device, since one small network can't keep several busy; compiled
     programs are kept in the cache folder.
     """
-    if not several() and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    told = "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not (told or several() or jax.config.jax_num_cpu_devices > 0):  # type: ignore[attr-defined]
         with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
             jax.config.update("jax_num_cpu_devices", cores())
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def bytes_of(tree: Any) -> int:
+    """The size of a tree of arrays, or of their shapes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def count(params: Any) -> int:

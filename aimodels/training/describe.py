@@ -3,14 +3,14 @@
 import jax
 
 from aimodels.config import Config, to_json
-from aimodels.training.assembly import Assembly, count
+from aimodels.training.assembly import Assembly, bytes_of, count
 from aimodels.training.build import load_split
 from aimodels.training.parallel import path_of
 
 
 def parameter_table(config: Config) -> str:
     """A line for each array of parameters: path, shape, type and size, with the total."""
-    state, _ = Assembly(config).abstract()
+    state, _ = Assembly(config).abstract
     rows = [
         (path_of(path), f"{leaf.dtype} {tuple(leaf.shape)}", f"{leaf.size:,}")
         for path, leaf in jax.tree_util.tree_leaves_with_path(state.params)
@@ -31,13 +31,12 @@ def describe(config: Config, check: bool = False) -> str:
       check: also load the data and check what only they can tell.
     """
     assembly = Assembly(config)
-    state, batch = assembly.abstract()
+    state, batch = assembly.abstract
     if check:
         assembly.target()
         for split in (config.training.split, *config.evaluation.splits) if config.data else ():
             load_split(config, split)
     replicas = len(config.replicas.seeds)
-    bytes_of = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
     shapes = ", ".join(f"{name} {tuple(leaf.shape)} {leaf.dtype}" for name, leaf in batch.items())
     lines = [
         to_json(config).rstrip(),

@@ -16,6 +16,7 @@ from typing import Any
 from aimodels.config import Config, plain, resolve, to_json
 from aimodels.errors import UserError
 from aimodels.training.hlo import collectives, operations
+from aimodels.training.parallel import largest_divisor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,8 @@ def for_devices(config: Config, devices: int) -> Config:
     """
     values = plain(config)
     parallel = values["parallel"]
-    model, replica = parallel["model"], parallel["replica"] or 1
+    model = parallel["model"]
+    replica = parallel["replica"] or largest_divisor(len(config.replicas.seeds), devices // model)
     if devices % (model * replica):
         axes = f"config.parallel.model={model}" + (
             f" x config.parallel.replica={replica}" if replica > 1 else ""
@@ -153,7 +155,7 @@ def _compile(config: Config) -> Estimate:
     from aimodels.training.step import Plan
 
     assembly = Assembly(config)
-    _, batch = assembly.abstract()
+    _, batch = assembly.abstract
     mode = "vmap" if config.replicas.mode == "vmap" else "sequential"
     program = assembly.program(Plan(1, mode))
     feed = _ShapesFeed(batch, len(config.replicas.seeds), assembly.layout.batch_sharding)

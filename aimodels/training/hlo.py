@@ -1,4 +1,4 @@
-"""What a compiled program does, read from its text: matrix products and messages.
+"""What a compiled program takes, and, read from its text, does: matrix products and messages.
 
 XLA's own count (`cost_analysis`) takes every loop for one turn, and says nothing of messages.
 """
@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 
@@ -34,6 +35,13 @@ class Instruction:
     shape: str
     operands: tuple[str, ...]
     rest: str
+
+
+def memory_of(compiled: Any) -> int:
+    """Bytes that a device holds while a compiled program runs."""
+    found = compiled.memory_analysis()
+    new = found.output_size_in_bytes - found.alias_size_in_bytes
+    return found.argument_size_in_bytes + new + found.temp_size_in_bytes
 
 
 def instructions(text: str) -> Iterator[tuple[Instruction, int]]:

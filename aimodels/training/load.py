@@ -1,7 +1,7 @@
 """Reads a trained run, to look at it, to predict with it, or to evaluate it again."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aimodels.config import load_config, plain, resolve
+from aimodels.config import Config, load_config, plain, resolve
 from aimodels.errors import UserError
 from aimodels.tasks.base import State
-from aimodels.training.assembly import Assembly
+from aimodels.training import processes
+from aimodels.training.assembly import Assembly, prepare_jax
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.loop import by_split
@@ -30,20 +31,28 @@ class Loaded:
     """
 
     def __init__(self, workdir: str | os.PathLike, step: int | str, replica: int) -> None:
+        prepare_jax()
         workdir = Path(workdir)
         self.config = resolve(share(_config_of(workdir) if is_first() else None))
         replicas = len(self.config.replicas.seeds)
         if not 0 <= replica < replicas:
             raise UserError(f"replica {replica} does not exist: {workdir} has 0 to {replicas - 1}")
-        self._assembly = Assembly(self.config)
+        self._assembly = Assembly(_on_devices_here(self.config))
         self.task = self._assembly.task(replica)
         self.checkpoints = Checkpoints(workdir, self.config)
         self.step = share(_pick_step(self.checkpoints, step) if is_first() else None)
         self.program = self._assembly.program()
         self.layout = self._assembly.layout
         self.all_replicas = self.checkpoints.restore(self.step, self._assembly.target())
-        self.state: State = jax.tree.map(lambda leaf: leaf[replica], self.all_replicas)
+        self.state: State = jax.tree.map(self._of_replica(replica), self.all_replicas)
         self._predict = jax.jit(self.task.predict)
+
+    def _of_replica(self, replica: int) -> Callable[[jax.Array], jax.Array]:
+        """A leaf of all replicas -> that of one, which has no use for the others' devices."""
+        parallel = self._assembly.config.parallel
+        if processes.several() or parallel.data * parallel.model > 1:
+            return lambda leaf: leaf[replica]
+        return lambda leaf: jax.device_put(leaf[replica], jax.devices()[0])
 
     @property
     def params(self) -> Any:
@@ -66,6 +75,14 @@ def _config_of(workdir: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"{workdir} is not a work folder: it has no config.json")
     return plain(load_config(str(file)))
+
+
+def _on_devices_here(config: Config) -> Config:
+    """The config with its own mesh, or on one device where there are too few for it."""
+    parallel = config.parallel
+    if max(parallel.replica, 1) * parallel.data * parallel.model <= len(jax.devices()):
+        return config
+    return resolve({**plain(config), "parallel": {}})
 
 
 def _pick_step(checkpoints: Checkpoints, step: int | str) -> int:

@@ -235,7 +235,7 @@ def make_layout(config: Config) -> Layout:
     """The layout of a resolved config; replicas go over as many devices as divide them."""
     parallel, replicas = config.parallel, len(config.replicas.seeds)
     each = parallel.data * parallel.model
-    replica = parallel.replica or _largest_divisor(replicas, len(jax.devices()) // each)
+    replica = parallel.replica or largest_divisor(replicas, len(jax.devices()) // each)
     pmap = parallel.strategy == "pmap"
     if pmap:
         replica = 1
@@ -262,5 +262,6 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _largest_divisor(number: int, limit: int) -> int:
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest number up to the limit, at least 1, that divides a number."""
     return max(count for count in range(1, max(limit, 1) + 1) if number % count == 0)

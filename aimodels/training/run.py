@@ -21,7 +21,7 @@ from aimodels.data.feed import Feed
 from aimodels.errors import UserError, unknown
 from aimodels.tasks.base import State
 from aimodels.training import processes
-from aimodels.training.assembly import Assembly, count
+from aimodels.training.assembly import Assembly, count, prepare_jax
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.figures import curves_png
@@ -78,6 +78,7 @@ def train(
       TrainingFailed: a metric was not finite, in every replica.
       Stopped: SIGTERM or Ctrl-C; the state was saved.
     """
+    prepare_jax()  # before a file of the user's may start it
     if isinstance(config, str):
         path, _, variant = config.partition(":")
         origin = origin or {"experiment": path, "variant": variant or None, "overrides": {}}

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aimodels.config import Config, differences, plain, to_json
+from aimodels.config import Config, differences, plain, resolve, to_json
 from aimodels.errors import UserError
 from aimodels.files import partials, write_atomically
+
+IN_USE = "is in use by another process"
 
 
 @contextlib.contextmanager
@@ -37,9 +39,11 @@ def opened(workdir: Path, config: Config) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"work folder {workdir} is in use by another process; wait for it, or choose "
+                f"work folder {workdir} {IN_USE}; wait for it, or choose "
                 "another folder with --workdir"
             ) from None
+        except OSError:  # a file system without locks
+            pass
         leftovers = partials(workdir)  # a start that was killed may have left no more than that
         if file.exists():
             _check_same(file, config)
@@ -64,7 +68,10 @@ def _check_same(file: Path, config: Config) -> None:
         before = json.loads(file.read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(f"{file} can't be read: {error}") from error
-    lines = differences(before, config)
+    with contextlib.suppress(UserError):  # fields that came since then have their defaults
+        before = plain(resolve(before))
+    # A checkpoint is restored onto any layout of any number of devices.
+    lines = differences({**before, "parallel": config.parallel}, config)
     if lines:
         raise UserError(
             f"work folder {file.parent} belongs to another config; it differs in\n  "

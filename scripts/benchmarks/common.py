@@ -101,9 +101,27 @@ def session(options: argparse.Namespace, name: str) -> Iterator[dict[str, Any]]:
     others = clock.others()
     if options.quick:
         return
+    if "rows" in record:
+        record["rows"] = _with_earlier(name, record["rows"], begin)
     keep(name, record, begin, {"load_before": load, "used_by_others": round(others, 4)})
     if others > QUIET_SHARE:
         print(f"warning: others used {others:.0%} of the machine meanwhile", file=sys.stderr)
+
+
+def _with_earlier(name: str, rows: list[dict[str, Any]], begin: float) -> list[dict[str, Any]]:
+    """These rows, and those of earlier sessions that were not measured now; each says when it was."""
+    from aimodels.training.workdir import environment
+
+    now = {"date": _date(begin), "commit": environment()["commit"]}
+    rows = [row | {"measured": now} for row in rows]
+    file = RESULTS / f"{name}.json"
+    earlier = json.loads(file.read_text())["rows"] if file.is_file() else []
+    names = {row["row"] for row in rows}
+    return rows + [row for row in earlier if row["row"] not in names]
+
+
+def _date(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def keep(name: str, record: dict[str, Any], begin: float, machine: dict[str, float]) -> None:
@@ -114,7 +132,7 @@ def keep(name: str, record: dict[str, Any], begin: float, machine: dict[str, flo
     given = [Path(a).name if a.startswith("/") else a for a in sys.argv[1:]]
     origin = {
         "benchmark": name,
-        "date": datetime.datetime.fromtimestamp(begin, datetime.UTC).isoformat(timespec="seconds"),
+        "date": _date(begin),
         "command": " ".join(["python", f"scripts/benchmarks/{script}", *given]),
         "seconds": round(time.time() - begin, 1),
         "environment": environment() | machine,

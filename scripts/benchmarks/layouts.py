@@ -20,6 +20,7 @@ from steady import Steady
 
 from aimodels.config import resolve
 from aimodels.training.assembly import Assembly, count
+from aimodels.training.hlo import memory_of
 from aimodels.training.step import Plan
 
 VOCABULARY, LENGTH = 8192, 64
@@ -55,13 +56,6 @@ def config_of(parallel: dict[str, Any]) -> Any:
             "parallel": parallel,
         }
     )
-
-
-def memory_of(compiled: Any) -> int:
-    """Bytes that a device holds while the step runs."""
-    found = compiled.memory_analysis()
-    new = found.output_size_in_bytes - found.alias_size_in_bytes
-    return found.argument_size_in_bytes + new + found.temp_size_in_bytes
 
 
 def measure(repeats: int, seconds: float) -> list[dict[str, Any]]:

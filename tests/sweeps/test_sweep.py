@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from aimodels.cli import main
 from aimodels.config import load_config, plain
 from aimodels.errors import UserError
 from aimodels.sweeps import costs, executors
@@ -68,7 +69,8 @@ def test_a_larger_program_is_said_to_take_more(experiment):
     base = plain(load_config(experiment))
     settings = [{"model.features": (8,)}, {"model.features": (512, 512)}]
     programs = [p for setting in settings for p in pack(base, [PlannedRun(setting, 0)])]
-    small, large = costs.estimate(programs)
+    found = costs.estimate(programs)
+    small, large = (found[program.name] for program in programs)
     assert 0 < small.seconds < large.seconds
     assert 0 < small.memory < large.memory
 
@@ -184,7 +186,7 @@ def test_a_sweep_that_was_stopped_goes_on(experiment, tmp_path, number, executor
     if number == signal.SIGTERM:
         assert process.returncode == 143
         assert "the same command goes on from there" in messages
-    time.sleep(6 if (number, executor) == (signal.SIGKILL, "processes") else 0)  # orphans end
+    # The processes of a sweep that was killed go on, and the next sweep waits for them.
     done = {p: p.stat().st_mtime_ns for p in tmp_path.glob("stopped/programs/*/results.json")}
     assert done
     again = subprocess.run(stopped, capture_output=True, text=True)
@@ -195,6 +197,70 @@ def test_a_sweep_that_was_stopped_goes_on(experiment, tmp_path, number, executor
     assert subprocess.run(whole, capture_output=True).returncode == 0
     assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
     assert len(rows_of(tmp_path / "whole")) == 4
+
+
+def test_a_sweep_goes_on_as_it_was_packed_whoever_runs_it(experiment, tmp_path, capsys):
+    settings = {"optimizer.learning_rate": (1e-3, 1e-2)}
+    workdir = tmp_path / "sweep"
+    first = sweep(experiment, workdir, settings=settings)
+    again = sweep(experiment, workdir, settings=settings, executor=executors.processes(1))
+    assert [program.name for program in again] == [program.name for program in first]
+    assert "1 of 1 programs are done already" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"belongs to another sweep.*\n.*sweep.pack: 64 -> 1"):
+        sweep(experiment, workdir, settings=settings, most_replicas=1)
+    with pytest.raises(UserError, match="belongs to another sweep"):
+        sweep(experiment, workdir, settings=settings, search=Search("random", 2))
+
+
+PICKY = """
+import flax.linen as nn
+
+class Picky(nn.Module):
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, inputs, train=False):
+        if self.width % 2:
+            raise ValueError(f"{self.width} is not even")
+        return nn.Dense(3)(nn.relu(nn.Dense(self.width)(inputs)))
+
+def get_config():
+    return {
+        "model": {"name": __file__ + ":Picky"},
+        "task": {"name": "classification"},
+        "data": {"name": "iris"},
+        "optimizer": {"name": "adam", "learning_rate": 1e-2},
+        "training": {"steps": 20, "batch_size": 16},
+    }
+"""
+
+
+def test_a_setting_that_cannot_be_built_is_reported_and_the_others_go_on(tmp_path, capsys):
+    (tmp_path / "picky.py").write_text(PICKY)
+    settings = {"model.width": (3, 4)}
+    sweep(str(tmp_path / "picky.py"), tmp_path / "sweep", settings=settings)
+    assert "failed: ValueError: 3 is not even" in capsys.readouterr().err
+    assert [status for _, status, _ in _statuses(tmp_path / "sweep")].count("done") == 1
+
+
+def test_each_process_has_a_gpu_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert executors.visible_gpus() == []
+    listing = tmp_path / "nvidia-smi"
+    listing.write_text("#!/bin/sh\necho GPU 0: A100\necho GPU 1: A100\n")
+    listing.chmod(0o755)
+    assert executors.visible_gpus() == ["0", "1"]
+    assert executors.processes().at_once is None  # none is tried beside them
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert executors.visible_gpus() == ["3", "5"]
+
+
+@pytest.mark.parametrize("flag", ["--prune=asha", "--population=4", "--trials=9"])
+def test_flags_of_a_search_need_one(experiment, tmp_path, capsys, flag):
+    arguments = ["sweep", f"--config={experiment}", f"--workdir={tmp_path / 'sweep'}", flag]
+    assert main(arguments) == 2
+    assert "needs --search" in capsys.readouterr().err
 
 
 def test_optuna_searches_a_conditional_space_and_goes_on(experiment, tmp_path, capsys):

@@ -69,7 +69,7 @@ def test_an_estimate_is_of_devices_that_are_not_there():
     config = load_config(MLP, {"training.batch_size": "96"})
     one, data = estimate(config, 1), estimate(config, 16)
     assert data.mesh == {"replica": 1, "data": 16, "model": 1}
-    weights = 4 * count(Assembly(config).abstract()[0].params)
+    weights = 4 * count(Assembly(config).abstract[0].params)
     assert one.collectives == {}
     number, size = data.collectives["all-reduce"]
     assert number >= 1
@@ -110,7 +110,7 @@ def test_gpt_sizes_have_the_parameters_of_the_papers_table():
     spec.loader.exec_module(module)
     for variant, size in module.SIZES.items():
         config = load_config(f"{GPT_SIZES}:{variant}")
-        found = count(Assembly(config).abstract()[0].params)
+        found = count(Assembly(config).abstract[0].params)
         assert found == pytest.approx(size.parameters, rel=0.015)  # the table has two digits
         assert config.training.batch_size * config.data.length == pytest.approx(
             {"small": 0.5e6, "xl": 1e6, "6_7b": 2e6}[variant], rel=0.05

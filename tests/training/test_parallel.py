@@ -217,7 +217,7 @@ def test_rematerialisation_lowers_the_memory_of_a_step():
         config["parallel"]["remat"] = remat
         config["training"]["batch_size"] = 64
         assembly = Assembly(resolve(config))
-        feed = _ShapesFeed(assembly.abstract()[1], 1)
+        feed = _ShapesFeed(assembly.abstract[1], 1)
         compiled = assembly.program().compile(feed, assembly.target())
         return compiled.memory_analysis().temp_size_in_bytes
 

@@ -1,6 +1,7 @@
 """What the loop promises, on real (small) data: see the names of the tests."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -160,6 +161,23 @@ def test_a_checkpoint_is_restored_onto_another_number_of_devices(small_config, t
     changed["parallel"]["data"] = 1
     file.write_text(json.dumps(changed))
     assert_equal_to_the_bit(arrays_of(tmp_path / "run"), saved)
+    changed["parallel"]["data"] = 64  # more than there are: it is read on one
+    file.write_text(json.dumps(changed))
+    assert_equal_to_the_bit(arrays_of(tmp_path / "run"), saved)
+
+
+def test_a_run_goes_on_in_another_layout(small_config, tmp_path):
+    kept = {"checkpoint": {"every": 20, "keep": 9}}
+    train(small_config(parallel={"data": 8}, **kept), tmp_path / "run", verbose=False)
+    for later in ("40", "60"):
+        shutil.rmtree(tmp_path / "run/checkpoints" / later)
+    (tmp_path / "run/results.json").unlink()
+    result = train(small_config(**kept), tmp_path / "run", verbose=False)
+    assert result.results["replicas"][0]["status"] == "done"
+    train(small_config(**kept), tmp_path / "one", verbose=False)
+    # Sums over eight devices have another order: a few roundings of 6e-8, over 60 steps.
+    last = [read_metrics(tmp_path / name / "metrics.jsonl")[-1]["loss"] for name in ("run", "one")]
+    assert last[0] == pytest.approx(last[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
