@@ -109,7 +109,7 @@ def session(options: argparse.Namespace, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _with_earlier(name: str, rows: list[dict[str, Any]], begin: float) -> list[dict[str, Any]]:
-    """These rows, and those of earlier sessions that were not measured now; each says when it was."""
+    """These rows, and earlier ones that were not measured now; each says when it was."""
     from aimodels.training.workdir import environment
 
     now = {"date": _date(begin), "commit": environment()["commit"]}
