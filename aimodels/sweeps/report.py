@@ -42,6 +42,7 @@ def report(
     metric: str | None = None,
     mode: Mode | None = None,
     out: str | Path | None = None,
+    title: str | None = None,
 ) -> Path:
     """Writes the page, with sweep.csv and sweep.parquet beside it, and prints the best settings.
 
@@ -50,6 +51,7 @@ def report(
       metric: `split/name` that ranks; by default accuracy or the like, see `groups.pick_metric`.
       mode: whether the largest or the smallest is the best; by default by the metric's name.
       out: the page; by default report.html in the folder if there is one, else in the current one.
+      title: of the page; by default the folders' names.
 
     Returns:
       The page's path.
@@ -62,7 +64,7 @@ def report(
     mode = mode or pick_mode(metric)
     groups = ranked(runs, metric, mode)
     page = Path(out) if out else Path(folders[0] if len(folders) == 1 else ".") / "report.html"
-    title = ", ".join(Path(folder).resolve().name for folder in folders)
+    title = title or ", ".join(Path(folder).resolve().name for folder in folders)
     write_atomically(page, html_page(contents(runs, groups, metric, mode), title))
     write_csv(runs, page.with_name("sweep.csv"))
     write_parquet(runs, page.with_name("sweep.parquet"))

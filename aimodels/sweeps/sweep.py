@@ -132,7 +132,8 @@ def sweep(
     _check_any(workdir)
     if search is not None and search.metric:
         metric, mode = search.metric, search.mode
-    report([workdir / "programs"], metric=metric, mode=mode, out=workdir / "report.html")
+    page = workdir / "report.html"
+    report([workdir / "programs"], metric=metric, mode=mode, out=page, title=experiment.title)
     return programs
 
 
