@@ -1,6 +1,6 @@
 """MNIST-1D: Greydanus & Kobak, "Scaling Down Deep Learning with MNIST-1D", ICML 2024.
 
-aimodels reproduce experiments/vision/mnist1d.py                                # 4 min on 2 cores
+aimodels reproduce experiments/vision/mnist1d.py                                # 2 min on 2 cores
 aimodels train --config=experiments/vision/mnist1d.py:cnn --workdir=runs/cnn    # 15 s, 93.5 %
 aimodels sweep --config=experiments/vision/mnist1d.py:mlp --workdir=runs/sweep  # 8 settings
 
