@@ -12,12 +12,11 @@ import numpy as np
 from aimodels.config import Config, load_config, plain, resolve
 from aimodels.errors import UserError
 from aimodels.tasks.base import State
-from aimodels.training import processes
 from aimodels.training.assembly import Assembly, prepare_jax
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.loop import by_split
-from aimodels.training.processes import is_first, share
+from aimodels.training.processes import is_first, several, share
 
 
 class Loaded:
@@ -50,7 +49,7 @@ class Loaded:
     def _of_replica(self, replica: int) -> Callable[[jax.Array], jax.Array]:
         """A leaf of all replicas -> that of one, which has no use for the others' devices."""
         parallel = self._assembly.config.parallel
-        if processes.several() or parallel.data * parallel.model > 1:
+        if several() or parallel.data * parallel.model > 1:
             return lambda leaf: leaf[replica]
         return lambda leaf: jax.device_put(leaf[replica], jax.devices()[0])
 
