@@ -265,7 +265,6 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 def _sweep(options: argparse.Namespace) -> None:
     from aimodels.sweeps import executors
-    from aimodels.sweeps.groups import pick_mode
     from aimodels.sweeps.space import from_text
     from aimodels.sweeps.sweep import Search, sweep
 
@@ -276,8 +275,6 @@ def _sweep(options: argparse.Namespace) -> None:
     search = options.search and Search(
         options.search,
         options.trials or 50,
-        options.metric,
-        options.mode or pick_mode(options.metric or ""),
         options.population or 16,
         options.prune or "none",
     )

@@ -11,7 +11,7 @@ import jax
 from aimodels.config import Config, plain, resolve, with_values
 from aimodels.errors import UserError
 from aimodels.sweeps.space import Setting
-from aimodels.training.build import abstract_batch, task_builder
+from aimodels.training.build import abstract_batch, abstract_key, task_builder
 
 # A program's states take at most this share of the memory: gradients, updates and activations
 # come to them.
@@ -128,7 +128,7 @@ def why_not(config: Config, field: str) -> str | None:
 
     value = jax.ShapeDtypeStruct((), "float32")
     try:
-        jax.eval_shape(step, value, jax.eval_shape(lambda: jax.random.key(0)), batch)
+        jax.eval_shape(step, value, abstract_key(), batch)
     except (TypeError, ValueError, jax.errors.JAXTypeError) as error:
         return f"{field} decides how the step is built: {str(error).splitlines()[0]}"
     return None

@@ -14,7 +14,7 @@ from aimodels.errors import UserError
 from aimodels.files import write_atomically
 from aimodels.sweeps import costs, executors, space
 from aimodels.sweeps.executors import Executor
-from aimodels.sweeps.groups import Mode
+from aimodels.sweeps.groups import Mode, pick_mode
 from aimodels.sweeps.plan import PlannedProgram, PlannedRun, pack
 from aimodels.sweeps.report import report
 from aimodels.sweeps.search import Study
@@ -30,16 +30,12 @@ class Search:
     Attributes:
       method: `random`, or `tpe` (needs Optuna).
       trials: how many settings.
-      metric: `split/name` that is to be best; needed for `tpe`.
-      mode: whether the best is the largest or the smallest.
       population: settings that `tpe` suggests at once, trained as replicas.
       pruner: `none`, `asha` or `hyperband` stop settings that fall behind, at their evaluations.
     """
 
     method: str
     trials: int
-    metric: str | None = None
-    mode: Mode = "max"
     population: int = 16
     pruner: str = "none"
 
@@ -68,7 +64,8 @@ def sweep(
       settings: a space that stands instead of the file's `sweep()`.
       seeds: runs a setting, with seeds 0, 1, ...
       search: draws settings; None tries every combination.
-      metric: `split/name` that ranks settings in the report; by default what fits.
+      metric: `split/name` that ranks settings in the report, by default what fits; `tpe`, which
+        searches for the best of it, needs it.
       mode: whether the largest or the smallest is the best; by default by the metric's name.
       executor: who runs the programs; None is this process.
       most_replicas: runs in one program at most; by default that of the folder's sweep, else as
@@ -94,8 +91,6 @@ def sweep(
     identity = {"config": base, "space": space.as_json(tried), "seeds": seeds, "pack": most}
     if search is not None:
         identity["search"] = dict(vars(search))
-        if search.method == "tpe":  # more trials later are the same search
-            identity["search"].pop("trials")
     _say(experiment.title)
 
     def packed(chosen: Sequence[PlannedRun]) -> list[PlannedProgram]:
@@ -103,7 +98,13 @@ def sweep(
         return pack(base, runs, most)
 
     if search is not None and search.method == "tpe":
-        target = _metric_of(search, executor)
+        if metric is None:
+            raise UserError("--search tpe needs --metric, e.g. --metric test/accuracy")
+        if executor.watched is None and search.pruner != "none":
+            raise UserError("--prune needs --executor replicas: only there evaluations are watched")
+        mode = mode or pick_mode(metric)
+        identity["search"] |= {"metric": metric, "mode": mode}
+        identity["search"].pop("trials")  # more of them later are the same search
         if dry_run:
             _say(f"{search.trials} trials, {search.population} at a time; a population, say:")
             programs = packed(_drawn(tried, search.population))
@@ -111,7 +112,7 @@ def sweep(
             return programs
         _claim(workdir, identity)
         steps = base["training"]["steps"]
-        study = Study(tried, workdir, target, search.mode, search.pruner, steps)
+        study = Study(tried, workdir, metric, mode, search.pruner, steps)
         programs = []
         while (told := study.ended()) < search.trials:
             size = min(search.population, search.trials - told)
@@ -130,8 +131,6 @@ def sweep(
         _claim(workdir, identity)
         execute(programs, workdir, executor, retries)
     _check_any(workdir)
-    if search is not None and search.metric:
-        metric, mode = search.metric, search.mode
     page = workdir / "report.html"
     report([workdir / "programs"], metric=metric, mode=mode, out=page, title=experiment.title)
     return programs
@@ -192,14 +191,6 @@ def _check_any(workdir: Path) -> None:
     if not any((workdir / "programs").glob("*/config.json")):
         errors = list(json.loads((workdir / "failed.json").read_text()).values())
         raise UserError(f"no run of the sweep could be started: {'; '.join(dict.fromkeys(errors))}")
-
-
-def _metric_of(search: Search, executor: Executor) -> str:
-    if search.metric is None:
-        raise UserError("--search tpe needs --metric, e.g. --metric test/accuracy")
-    if executor.watched is None and search.pruner != "none":
-        raise UserError("--prune needs --executor replicas: only there evaluations are watched")
-    return search.metric
 
 
 def _drawn(tried: space.Space, count: int) -> list[PlannedRun]:

@@ -13,7 +13,13 @@ import numpy as np
 from aimodels.config import Config
 from aimodels.data.feed import DeviceFeed, EmptyFeed, Feed, HostFeed, device_budget, size_in_bytes
 from aimodels.tasks.base import Batch, State, Task
-from aimodels.training.build import abstract_batch, load_split, task_builder, varied_in_program
+from aimodels.training.build import (
+    abstract_batch,
+    abstract_key,
+    load_split,
+    task_builder,
+    varied_in_program,
+)
 from aimodels.training.parallel import Layout, cores, make_layout
 from aimodels.training.plan import cache_folder
 from aimodels.training.processes import several
@@ -81,7 +87,7 @@ class Assembly:
     def abstract(self) -> tuple[State, Batch]:
         """The state of one replica and a training batch, in shapes alone."""
         batch = abstract_batch(self.config)
-        return jax.eval_shape(self.task().init, _abstract_key(), batch), batch
+        return jax.eval_shape(self.task().init, abstract_key(), batch), batch
 
     def target(self) -> State:
         """The state of all replicas in shapes, dtypes and shardings alone."""
@@ -91,12 +97,8 @@ class Assembly:
         """Floating-point operations of a training step of one replica, as XLA estimates them."""
         state, batch = self.abstract
         step = jax.jit(self.task().train_step)
-        analysis = step.lower(state, batch, _abstract_key()).cost_analysis()
+        analysis = step.lower(state, batch, abstract_key()).cost_analysis()
         return float((analysis or {}).get("flops", 0.0))
-
-
-def _abstract_key() -> Any:
-    return jax.eval_shape(lambda: jax.random.key(0))
 
 
 def prepare_jax() -> None:

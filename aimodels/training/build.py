@@ -95,3 +95,8 @@ def abstract_batch(config: Config) -> Batch:
     source = load_split(config, config.training.split)[0]
     first = source.gather(np.zeros(size, np.int64))
     return {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in first.items()}
+
+
+def abstract_key() -> Any:
+    """A key in its shape and dtype alone."""
+    return jax.eval_shape(lambda: jax.random.key(0))

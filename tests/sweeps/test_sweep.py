@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -265,25 +266,33 @@ def test_flags_of_a_search_need_one(experiment, tmp_path, capsys, flag):
 
 def test_optuna_searches_a_conditional_space_and_goes_on(experiment, tmp_path, capsys):
     pytest.importorskip("optuna")
-    search = Search("tpe", 6, "test/accuracy", "max", population=3)
-    programs = sweep(experiment, tmp_path / "search", search=search)
+    search = Search("tpe", 6, population=3)
+    searched = functools.partial(sweep, experiment, tmp_path / "search", metric="test/accuracy")
+    programs = searched(search=search)
     assert sum(len(program.runs) for program in programs) == 6
     with (tmp_path / "search/sweep.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 6
     assert len({line["optimizer.learning_rate"] for line in lines}) == 6
-    again = sweep(experiment, tmp_path / "search", search=search)
+    again = searched(search=search)
     assert again == []  # all trials were told: nothing is asked for
-    more = sweep(experiment, tmp_path / "search", search=dataclasses.replace(search, trials=8))
+    more = searched(search=dataclasses.replace(search, trials=8))
     assert sum(len(program.runs) for program in more) == 2
 
 
 def test_a_pruner_stops_what_falls_behind(experiment, tmp_path):
     pytest.importorskip("optuna")
-    search = Search("tpe", 8, "test/accuracy", "max", population=4, pruner="asha")
+    search = Search("tpe", 8, population=4, pruner="asha")
     overrides = {"training.steps": "64", "evaluation.every": "1", "training.log_every": "64"}
     space = {"optimizer.learning_rate": (1e-6, 1e-5, 1e-2, 3e-2)}
-    sweep(experiment, tmp_path / "search", settings=space, search=search, overrides=overrides)
+    sweep(
+        experiment,
+        tmp_path / "search",
+        settings=space,
+        search=search,
+        overrides=overrides,
+        metric="test/accuracy",
+    )
     statuses = [status for _, status, _ in _statuses(tmp_path / "search")]
     assert len(statuses) == 8
     assert any(status.startswith("pruned at step") for status in statuses)
@@ -293,9 +302,12 @@ def test_a_pruner_stops_what_falls_behind(experiment, tmp_path):
 def test_a_search_without_what_it_needs_says_so(experiment, tmp_path):
     with pytest.raises(UserError, match="--search tpe needs --metric"):
         sweep(experiment, tmp_path / "search", search=Search("tpe", 4))
-    search = Search("tpe", 4, "test/accuracy", pruner="asha")
+    pruned = Search("tpe", 4, pruner="asha")
+    alone = executors.processes(1)
     with pytest.raises(UserError, match="--prune needs --executor replicas"):
-        sweep(experiment, tmp_path / "search", search=search, executor=executors.processes(1))
+        sweep(
+            experiment, tmp_path / "search", search=pruned, metric="test/accuracy", executor=alone
+        )
     with pytest.raises(UserError, match=r"'optimizer.learning_rate' is a distribution"):
         sweep(experiment, tmp_path / "search")
 
