@@ -16,6 +16,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "model": ("aimodels.models", "MODELS"),
     "task": ("aimodels.tasks", "TASKS"),
     "data": ("aimodels.data", "DATASETS"),
+    "environment": ("aimodels.environments", "ENVIRONMENTS"),
     "optimizer": ("aimodels.training.optimizers", "OPTIMIZERS"),
     "schedule": ("aimodels.training.schedules", "SCHEDULES"),
     "transform": ("aimodels.data.transforms", "TRANSFORMS"),

@@ -14,12 +14,14 @@ from aimodels.config.schema import FIXED, PRECISIONS, Config
 from aimodels.config.values import CommandLineText, coerce, plain, takes
 from aimodels.errors import UserError, unknown
 
+# The sections that are a call each; see the package.
+NAMED = ("model", "task", "data", "environment", "optimizer")
 # Sections that a task may do without: an agent makes its own data, a model-free task its own model.
-OPTIONAL = ("model", "data", "optimizer")
+OPTIONAL = ("model", "data", "environment", "optimizer")
 # What the framework, not the config, gives to a class.
 PROVIDED = frozenset(
-    {"dtype", "param_dtype", "parent", "name"}  # Linen modules
-    | {"model", "optimizer", "transforms"}  # tasks
+    {"dtype", "param_dtype", "parent", "name", "num_actions"}  # Linen modules
+    | {"model", "optimizer", "transforms", "environment"}  # tasks
     | {"gradient_accumulation", "remat", "ema_decay", "total_steps"}
 )
 
@@ -97,13 +99,13 @@ def resolve(config: ConfigDict | Mapping, overrides: Mapping[str, str] | None = 
     given = plain(config)
     for path, text in (overrides or {}).items():
         _set(given, path, text)
-    top = {*FIXED, "model", "task", "data", "optimizer", "precision"}
+    top = {*FIXED, *NAMED, "precision"}
     for name in given:
         if name not in top:
             error = unknown("section", name, top)
             raise UserError(f"config.{name}: there is no such section; {error}")
     resolved: dict[str, Any] = {}
-    for section in ("model", "task", "data", "optimizer"):
+    for section in NAMED:
         if section in given and given[section] is not None:
             resolved[section] = named_section(section, given[section], section)
         elif section in OPTIONAL:

@@ -45,7 +45,13 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Which splits are evaluated, and when: every so many steps (0: only at the end)."""
+    """Which splits are evaluated, and when: every so many steps (0: only at the end).
+
+    Attributes:
+      splits: of the data set; of an environment there is `test`.
+      every: steps.
+      batch_size: examples at a time; of an environment, episodes in all.
+    """
 
     splits: tuple[str, ...] = ("test",)
     every: NotNegative = 0

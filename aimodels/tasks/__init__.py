@@ -5,4 +5,5 @@ TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
+    "dqn": "aimodels.agents.dqn:DQN",
 }

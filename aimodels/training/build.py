@@ -8,18 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.config import Config, call_section, with_values
-from aimodels.data.source import Source
+from aimodels.data.source import ArraySource, Source
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Task
 
 
-def make_model(config: Mapping[str, Any]) -> Any:
-    """The model of a config, with the dtypes of its precision; None if it has none."""
+def make_model(config: Mapping[str, Any], environment: Any = None) -> Any:
+    """The model of a config, with the dtypes of its precision; None if it has none.
+
+    Args:
+      config: of a run.
+      environment: in which it acts; a network of an agent has an output for each of its actions.
+    """
     if config["model"] is None:
         return None
     dtype = jnp.dtype(config["precision"])
     param_dtype = jnp.promote_types(dtype, jnp.float32)  # bfloat16 computes, float32 is kept
-    return call_section("model", config["model"], dtype=dtype, param_dtype=param_dtype)
+    actions = {} if environment is None else {"num_actions": environment.num_actions}
+    return call_section("model", config["model"], dtype=dtype, param_dtype=param_dtype, **actions)
 
 
 def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
@@ -30,6 +36,7 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
     steps = config.training.steps
     chain = tuple(call_section("transform", t) for t in config.training.transforms)
     transforms = Pipeline(chain)
+    environment = config.environment and call_section("environment", config.environment.to_dict())
 
     def build(varied: Mapping[str, Any]) -> Task:
         values = with_values(config, varied)
@@ -37,7 +44,8 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
         return call_section(
             "task",
             values["task"],
-            model=make_model(values),
+            model=make_model(values, environment),
+            environment=environment,
             optimizer=optimizer,
             transforms=transforms,
             gradient_accumulation=config.training.gradient_accumulation,
@@ -61,6 +69,8 @@ def load_split(config: Config, split: str) -> list[Source]:
       UserError: if the data set is missing or damaged, the split unknown or empty, or the
         replicas' training sets differ in length.
     """
+    if config.data is None:
+        return [episodes(config, split)]
     varied = {k: v for k, v in config.replicas.vary.items() if k.startswith("data.")}
     count = len(config.replicas.seeds) if varied else 1
     loaded: dict[tuple, Source] = {}
@@ -79,6 +89,16 @@ def load_split(config: Config, split: str) -> list[Source]:
             "depending on the replica; replicas of one program need equal lengths"
         )
     return sources
+
+
+def episodes(config: Config, split: str) -> Source:
+    """What an agent is evaluated on: `evaluation.batch_size` episodes, numbered."""
+    if split != "test":
+        raise UserError(
+            f"split {split!r}: without a data set there is only 'test', "
+            "episodes that the trained agent plays"
+        )
+    return ArraySource({"episode": np.arange(config.evaluation.batch_size, dtype=np.int32)})
 
 
 def abstract_batch(config: Config) -> Batch:

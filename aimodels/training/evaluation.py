@@ -33,9 +33,8 @@ class Evaluator:
         self._devices = config.parallel.data
         self._batch_size = config.evaluation.batch_size
         splits = config.evaluation.splits if splits is None else splits
-        self._sources = (
-            {split: load_split(config, split) for split in splits or ()} if config.data else {}
-        )
+        played = config.data or config.environment  # else the task has nothing to be evaluated on
+        self._sources = {split: load_split(config, split) for split in splits or () if played}
         self._resident: dict[str, list[Batch]] = {}
         self._preparing: Future | None = None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 from aimodels.config import Config, plain
+from aimodels.config.resolve import NAMED
 from aimodels.data.feed import Feed
 from aimodels.files import write_atomically
 from aimodels.tasks.base import State
@@ -101,7 +102,7 @@ def _fingerprint(config: Config) -> str:
     values = plain(config)
     training = values["training"]
     what = {
-        **{name: values[name] for name in ("model", "task", "data", "optimizer", "precision")},
+        **{name: values[name] for name in (*NAMED, "precision")},
         "batch": {k: training[k] for k in ("batch_size", "transforms", "gradient_accumulation")},
         "replicas": [len(values["replicas"]["seeds"]), values["replicas"]["mode"]],
         "execution": values["execution"],

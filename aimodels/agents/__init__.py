@@ -1,0 +1,1 @@
+"""Agents of reinforcement learning, a file an algorithm; their environments are in their state."""

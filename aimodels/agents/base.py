@@ -1,0 +1,197 @@
+"""What agents share: how they are evaluated, and what is known of their episodes.
+
+Shapes: N environments, B episodes or examples, A actions.
+"""
+
+import abc
+import dataclasses
+from typing import Any, Self
+
+import clu.metrics
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from aimodels.environments.base import Array, Copies, Environment, Transition
+from aimodels.tasks.base import Batch, State, Task
+from aimodels.tasks.metrics import Mean
+
+Params = Any
+# Episodes of training of which the mean return is reported, as is usual: CleanRL, SB3, Mnih 2015.
+RECENT = 100
+
+
+@flax.struct.dataclass
+class Episodes:
+    """The last RECENT episodes that ended in training.
+
+    Attributes:
+      returns: [RECENT], the newest at `count - 1` modulo RECENT.
+      lengths: int32 [RECENT].
+      count: of all that ended.
+      running: the mean return so far of those that go on, which stands for the first ones.
+    """
+
+    returns: Array
+    lengths: Array
+    count: Array
+    running: Array
+
+    @classmethod
+    def none(cls) -> Self:
+        """Before the first one."""
+        zero = jnp.zeros((), jnp.int32)
+        return cls(jnp.zeros(RECENT), jnp.zeros(RECENT, jnp.int32), zero, jnp.zeros(()))
+
+    def after(self, transitions: Transition) -> Self:
+        """With those that ended in transitions [..., N], in the order of their axes."""
+        done = transitions.done.reshape(-1)
+        place = (self.count + jnp.cumsum(done) - 1) % RECENT
+        place = jnp.where(done, place, RECENT)  # out of range: dropped
+        returns = transitions.episode_return
+        return type(self)(
+            returns=self.returns.at[place].set(returns.reshape(-1), mode="drop"),
+            lengths=self.lengths.at[place].set(transitions.episode_length.reshape(-1), mode="drop"),
+            count=self.count + done.sum(dtype=jnp.int32),
+            running=returns.reshape(-1, returns.shape[-1])[-1].mean(),
+        )
+
+    def mean_return(self) -> Array:
+        """Of the last RECENT; before one has ended, of those that go on."""
+        known = jnp.minimum(self.count, RECENT)
+        mean = self.returns.sum() / jnp.maximum(known, 1)
+        return jnp.where(known > 0, mean, self.running)
+
+
+@flax.struct.dataclass
+class Last(clu.metrics.Metric):
+    """`training_return`, which is the same in every batch."""
+
+    value: Array
+
+    @classmethod
+    def from_model_output(cls, *, training_return: Array, **_: Any) -> Self:
+        """From the number."""
+        return cls(value=training_return)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Unknown."""
+        return cls(value=jnp.full((), jnp.nan))
+
+    def merge(self, other: Self) -> Self:
+        """The other's, where it is known."""
+        return type(self)(value=jnp.where(jnp.isnan(other.value), self.value, other.value))
+
+    def compute(self) -> Array:
+        """The number."""
+        return self.value
+
+
+@flax.struct.dataclass
+class Played(clu.metrics.Metric):
+    """Mean return and length of episodes."""
+
+    returns: Mean
+    lengths: Mean
+
+    @classmethod
+    def from_model_output(cls, *, returns: Array, lengths: Array, mask: Array, **_: Any) -> Self:
+        """From the returns and lengths [B] of episodes, of which those of `mask` [B] count."""
+        return cls(Mean.of(returns, mask), Mean.of(lengths, mask))
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Of no episodes."""
+        return cls(Mean.empty(), Mean.empty())
+
+    def merge(self, other: Self) -> Self:
+        """Of both."""
+        return type(self)(self.returns.merge(other.returns), self.lengths.merge(other.lengths))
+
+    def compute(self) -> dict[str, Array]:
+        """`return` and `length`."""
+        return {"return": self.returns.compute(), "length": self.lengths.compute()}
+
+
+@flax.struct.dataclass
+class Returns(clu.metrics.Collection):
+    """Of episodes that were played to evaluate, and of the last ones of training."""
+
+    played: Played
+    training_return: Last
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent(Task):
+    """A task that makes its own data by acting. `state.extra` has `running` and `episodes`.
+
+    Attributes:
+      environment: in which it acts.
+      environments: N, copies of it at once.
+      discount: gamma.
+    """
+
+    environment: Environment
+    environments: int = 1
+    discount: float = 0.99
+
+    @property
+    def copies(self) -> Copies:
+        """The environments of training."""
+        return Copies(self.environment, self.environments)
+
+    @abc.abstractmethod
+    def act(self, state: State, observation: Array, key: Array) -> Array:
+        """What the trained agent does: int32 [B] for observations [B, ...]."""
+
+    def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
+        """`return` and `length` of episodes that `act` plays; `training_return` of the last 100."""
+        mask = batch["mask"]
+        returns, lengths = play(
+            self.environment, lambda seen, key: self.act(state, seen, key), len(mask), key
+        )
+        return Returns.single_from_model_output(
+            returns=returns,
+            lengths=lengths,
+            mask=mask,
+            training_return=state.extra["episodes"].mean_return(),
+        )
+
+    def predict(self, state: State, batch: Batch) -> Array:
+        """The actions [B] for observations, the batch's `inputs` [B, ...]."""
+        return self.act(state, batch["inputs"], jax.random.key(0))
+
+
+def play(environment: Environment, act: Any, number: int, key: Array) -> tuple[Array, Array]:
+    """Plays whole episodes.
+
+    Args:
+      environment: in which.
+      act: (observations [B, ...], key) -> actions int32 [B].
+      number: B, episodes, all at once.
+      key: for chance.
+
+    Returns:
+      Their returns [B] and lengths int32 [B].
+    """
+    copies = Copies(environment, number)
+    reset_key, key = jax.random.split(key)
+
+    def goes_on(carry: tuple) -> Array:
+        time, _, alive, _, _ = carry
+        return (time < environment.max_steps) & alive.any()
+
+    def step(carry: tuple) -> tuple:
+        time, running, alive, returns, lengths = carry
+        act_key, step_key = jax.random.split(jax.random.fold_in(key, time))
+        actions = act(running.observation, act_key)
+        running, transition = copies.step(running, actions, step_key)
+        returns = jnp.where(alive, transition.episode_return, returns)
+        lengths = jnp.where(alive, transition.episode_length, lengths)
+        return time + 1, running, alive & ~transition.done, returns, lengths
+
+    zeros = jnp.zeros(number)
+    carry = 0, copies.reset(reset_key), zeros == 0, zeros, zeros.astype(jnp.int32)
+    _, _, _, returns, lengths = jax.lax.while_loop(goes_on, step, carry)
+    return returns, lengths

@@ -1,0 +1,173 @@
+"""Deep Q-learning: Mnih et al., "Human-level control through deep reinforcement learning", 2015.
+
+With, as fields: double Q-learning (van Hasselt et al., AAAI 2016) and n-step targets (as in
+Hessel et al., "Rainbow", AAAI 2018); dueling networks (Wang et al., ICML 2016) are a field of
+`QNetwork`.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from aimodels.agents.base import Agent, Episodes
+from aimodels.agents.replay import Replay
+from aimodels.environments.base import Array, Running, Transition
+from aimodels.tasks.base import Batch, Params, State
+from aimodels.tasks.updates import norms
+
+
+@dataclasses.dataclass(frozen=True)
+class DQN(Agent):
+    """Acts by ε-greedy, keeps what it saw, and learns from a sample of it.
+
+    A training step is `train_every` steps of each environment, and one update.
+
+    Attributes:
+      model: observations [B, ...] -> values of actions [B, A].
+      optimizer: of the network.
+      train_every: T, steps of each environment between updates.
+      batch_size: B, transitions of an update.
+      capacity: of the replay memory, in transitions.
+      learning_starts: steps of the environments before the first update.
+      target_every: steps of the environments from one copy to the target network to the next.
+      epsilon: the share of random actions at the beginning and at the end.
+      exploration_fraction: the part of training over which it falls, linearly.
+      loss_name: of the error of a value: `huber` (the paper's clipping) or `squared_error`.
+      double: whether the trained network picks the action that the target network values.
+      n_step: rewards that a target sums up.
+      total_steps: training steps in all.
+    """
+
+    model: nn.Module = None  # type: ignore[assignment]
+    optimizer: optax.GradientTransformation = None  # type: ignore[assignment]
+    train_every: int = 10
+    batch_size: int = 128
+    capacity: int = 10_000
+    learning_starts: int = 10_000
+    target_every: int = 500
+    epsilon: tuple[float, float] = (1.0, 0.05)
+    exploration_fraction: float = 0.5
+    loss_name: Literal["huber", "squared_error"] = "huber"
+    double: bool = False
+    n_step: int = 1
+    total_steps: int = 1
+
+    @property
+    def block(self) -> int:
+        """Transitions of a training step, T · N."""
+        return self.train_every * self.environments
+
+    def init(self, key: Array, batch: Batch) -> State:
+        """A new network, an empty memory, and environments at their beginning."""
+        del batch
+        params_key, reset_key = jax.random.split(key)
+        seen = self.environment.observation
+        example = jnp.zeros((1, *seen.shape), seen.dtype)
+        params = self.model.init(params_key, example)["params"]
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            optimizer_state=self.optimizer.init(params),
+            extra={
+                "target": jax.tree.map(jnp.copy, params),
+                "running": self.copies.reset(reset_key),
+                "episodes": Episodes.none(),
+                "replay": Replay.empty(self.capacity, seen, self.block),
+            },
+        )
+
+    def values(self, params: Params, observation: Array) -> Array:
+        """Q(s, ·), [B, A]."""
+        values: Any = self.model.apply({"params": params}, observation)
+        return values
+
+    def act(self, state: State, observation: Array, key: Array) -> Array:
+        """The action of the largest value, [B]."""
+        del key
+        return jnp.argmax(self.values(state.params, observation), -1).astype(jnp.int32)
+
+    def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
+        """`train_every` steps of each environment, and an update from the memory."""
+        del batch
+        act_key, sample_key = jax.random.split(key)
+        running, transitions = self._explore(state, act_key)
+        replay = state.extra["replay"].add(transitions)
+        episodes = state.extra["episodes"].after(transitions)
+        sample = replay.sample(
+            sample_key, self.batch_size, self.n_step, self.environments, self.discount
+        )
+        (loss, values), gradients = jax.value_and_grad(self.loss, has_aux=True)(
+            state.params, state.extra["target"], sample
+        )
+        updates, optimizer_state = self.optimizer.update(
+            gradients, state.optimizer_state, state.params
+        )
+        params = optax.apply_updates(state.params, updates)
+
+        seen = (state.step + 1) * self.block
+        learning = seen > self.learning_starts
+        params, optimizer_state = _pick(
+            learning, (params, optimizer_state), (state.params, state.optimizer_state)
+        )
+        copied = learning & (seen % self.target_every < self.block)
+        target = _pick(copied, params, state.extra["target"])
+        extra = {"target": target, "running": running, "episodes": episodes, "replay": replay}
+        state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            params=params,
+            optimizer_state=optimizer_state,
+            extra=extra,
+        )
+        metrics = {
+            "loss": loss * learning,
+            "value": values,
+            "training_return": episodes.mean_return(),
+            "epsilon": self.epsilon_at(seen),
+        }
+        return state, metrics | norms(gradients, updates)
+
+    def epsilon_at(self, seen: Array) -> Array:
+        """ε after so many steps of the environments."""
+        first, last = self.epsilon
+        total = self.total_steps * self.block * self.exploration_fraction
+        return jnp.maximum(first + (last - first) * seen / total, last)
+
+    def _explore(self, state: State, key: Array) -> tuple[Running, Transition]:
+        """T steps of each environment; transitions [T, N, ...]."""
+        shape = self.train_every, self.environments
+        chance_key, random_key, step_key = jax.random.split(key, 3)
+        seen = state.step * self.block + jnp.arange(self.train_every) * self.environments
+        chances = jax.random.uniform(chance_key, shape) < self.epsilon_at(seen)[:, None]
+        randoms = jax.random.randint(random_key, shape, 0, self.environment.num_actions)
+
+        def step(running: Running, item: tuple) -> tuple[Running, Transition]:
+            chance, random, key = item
+            best = self.act(state, running.observation, key)
+            return self.copies.step(running, jnp.where(chance, random, best), key)
+
+        keys = jax.random.split(step_key, self.train_every)
+        return jax.lax.scan(step, state.extra["running"], (chances, randoms, keys))
+
+    def loss(self, params: Params, target: Params, sample: dict) -> tuple[Array, Array]:
+        """The mean error of a sample, and the mean value of its actions."""
+        value = _of(self.values(params, sample["observation"]), sample["action"])
+        following = self.values(target, sample["next_observation"])
+        picking = self.values(params, sample["next_observation"]) if self.double else following
+        best = _of(following, jnp.argmax(picking, -1))
+        aim = jax.lax.stop_gradient(sample["reward"] + sample["discount"] * best)
+        errors = optax.huber_loss if self.loss_name == "huber" else optax.squared_error
+        return errors(value, aim).mean(), value.mean()
+
+
+def _of(values: Array, actions: Array) -> Array:
+    """The values [B, A] of actions [B]."""
+    return jnp.take_along_axis(values, actions[:, None], -1)[:, 0]
+
+
+def _pick(flag: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda x, y: jnp.where(flag, x, y), new, old)

@@ -1,0 +1,8 @@
+"""Environments: what agents act in, as pure functions. Imports nothing above it.
+
+They are made by name from the table below, or are a user's own as `package.module:Name`.
+"""
+
+ENVIRONMENTS: dict[str, str] = {
+    "gymnax": "aimodels.environments.gymnax:Gymnax",
+}

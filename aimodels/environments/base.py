@@ -1,0 +1,162 @@
+"""The interface between an agent and what it acts in, and many copies of that at once.
+
+Time limits are not ends: a transition says apart whether the episode was `terminated` (nothing
+comes after it: its value is 0) or `truncated` (cut off: what would come still has a value), and it
+always holds the observation that the action led to, also where a new episode begins with another
+one. Pardo et al., "Time Limits in Reinforcement Learning", ICML 2018.
+
+Shapes: N environments, A actions.
+"""
+
+import abc
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+@flax.struct.dataclass
+class Step:
+    """What an action led to, without a leading axis.
+
+    Attributes:
+      state: of the environment.
+      observation: of that state.
+      reward: float32.
+      terminated: whether the episode has ended.
+      truncated: whether a time limit cut it off; if it also terminated, that counts.
+    """
+
+    state: Any
+    observation: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+
+
+class Environment(abc.ABC):
+    """A Markov decision process with a number of actions. All methods are pure.
+
+    Attributes:
+      observation: shape and dtype of an observation.
+      num_actions: A; an action is an int32 scalar, 0 to A - 1.
+      max_steps: the longest episode.
+    """
+
+    observation: jax.ShapeDtypeStruct
+    num_actions: int
+    max_steps: int
+
+    @abc.abstractmethod
+    def reset(self, key: Array) -> tuple[Any, Array]:
+        """The state and observation with which an episode begins."""
+
+    @abc.abstractmethod
+    def step(self, state: Any, action: Array, key: Array) -> Step:
+        """What an action leads to; not to be called after the end of an episode."""
+
+
+@flax.struct.dataclass
+class Transition:
+    """A step of each of N environments, as agents learn from.
+
+    Attributes:
+      observation: [N, ...], in which it was acted.
+      action: int32 [N].
+      reward: [N].
+      terminated: bool [N].
+      truncated: bool [N].
+      next_observation: [N, ...], what the action led to, also at the end of an episode.
+      episode_return: [N], the sum of rewards since the episode began, this one counted.
+      episode_length: int32 [N], its steps.
+    """
+
+    observation: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    next_observation: Array
+    episode_return: Array
+    episode_length: Array
+
+    @property
+    def done(self) -> Array:
+        """Whether a new episode begins after it, bool [N]."""
+        return self.terminated | self.truncated
+
+
+@flax.struct.dataclass
+class Running:
+    """Where N environments stand.
+
+    Attributes:
+      state: of the environments.
+      observation: [N, ...].
+      episode_return: [N], so far.
+      episode_length: int32 [N], so far.
+    """
+
+    state: Any
+    observation: Array
+    episode_return: Array
+    episode_length: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """N copies of an environment; where an episode ends, the next one begins.
+
+    Attributes:
+      environment: of which there are copies.
+      number: N.
+    """
+
+    environment: Environment
+    number: int
+
+    def reset(self, key: Array) -> Running:
+        """All at the beginning of an episode."""
+        state, observation = jax.vmap(self.environment.reset)(jax.random.split(key, self.number))
+        zeros = jnp.zeros(self.number)
+        return Running(state, observation, zeros, zeros.astype(jnp.int32))
+
+    def step(self, running: Running, actions: Array, key: Array) -> tuple[Running, Transition]:
+        """One action [N] in each.
+
+        Args:
+          running: where they stand.
+          actions: int32 [N].
+          key: for chance, and for the episodes that begin.
+        """
+        keys = jax.random.split(key, 2 * self.number)
+        step = jax.vmap(self.environment.step)(running.state, actions, keys[: self.number])
+        transition = Transition(
+            observation=running.observation,
+            action=actions,
+            reward=step.reward,
+            terminated=step.terminated,
+            truncated=step.truncated & ~step.terminated,
+            next_observation=step.observation,
+            episode_return=running.episode_return + step.reward,
+            episode_length=running.episode_length + 1,
+        )
+        begin = jax.vmap(self.environment.reset)(keys[self.number :])
+        state, observation = jax.tree.map(
+            lambda new, old: jnp.where(_like(transition.done, old), new, old.astype(new.dtype)),
+            begin,
+            (step.state, step.observation),
+        )
+        alive = ~transition.done
+        return Running(
+            state, observation, transition.episode_return * alive, transition.episode_length * alive
+        ), transition
+
+
+def _like(flags: Array, array: Array) -> Array:
+    """[N] as [N, 1, ...] with as many axes as the array."""
+    return flags.reshape(flags.shape + (1,) * (array.ndim - flags.ndim))

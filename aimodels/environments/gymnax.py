@@ -1,0 +1,79 @@
+"""The environments of gymnax: classic control, MinAtar, bsuite, all written in JAX.
+
+Lange, "gymnax: A JAX-based Reinforcement Learning Environment Library", 2022.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from aimodels.environments.base import Environment, Step
+from aimodels.environments.extra import needed
+from aimodels.errors import UserError, unknown
+
+Array = jax.Array
+
+
+class Gymnax(Environment):
+    """An environment of gymnax by its name, such as CartPole-v1 or Breakout-MinAtar.
+
+    Its observations are what the published environment shows. MinAtar's actions are the minimal set
+    of the game, as gymnax has it.
+
+    Args:
+      id: the name.
+      max_steps: after so many steps an episode is cut off; None is the environment's own limit.
+      options: further fields of the environment's parameters, e.g. `{"gravity": 1.6}`.
+    """
+
+    def __init__(self, id: str, max_steps: int | None = None, options: dict | None = None) -> None:
+        gymnax = needed("gymnax", f"environment gymnax {id}")
+        known = gymnax.registered_envs
+        if id not in known:
+            raise unknown("environment", id, known)
+        self.id = id
+        self._environment, parameters = gymnax.make(id)
+        fields = {field.name for field in dataclasses.fields(parameters)}
+        changed = dict(options or {})
+        for name in changed:
+            if name not in fields:
+                raise UserError(f"environment.options: {unknown('field', name, fields)}")
+        if max_steps is not None:
+            changed["max_steps_in_episode"] = max_steps
+        self._parameters: Any = parameters.replace(**changed)
+        space = self._environment.action_space(self._parameters)
+        if not hasattr(space, "n"):
+            raise UserError(
+                f"environment {id}: its actions are {type(space).__name__}{tuple(space.shape)}; "
+                "agents here choose from a number of actions, such as those of CartPole-v1"
+            )
+        self.num_actions = int(space.n)
+        # MinAtar's channels are zeros and ones: a quarter of the memory in a replay.
+        self._dtype = jnp.bool_ if id.endswith("-MinAtar") else jnp.float32
+        self.max_steps = int(self._parameters.max_steps_in_episode)
+        _, self.observation = jax.eval_shape(self.reset, jax.eval_shape(lambda: jax.random.key(0)))
+
+    def reset(self, key: Array) -> tuple[Any, Array]:
+        """The state and observation with which an episode begins."""
+        observation, state = self._environment.reset_env(key, self._parameters)
+        return _arrays(state), jnp.asarray(observation, self._dtype)
+
+    def step(self, state: Any, action: Array, key: Array) -> Step:
+        """What an action leads to."""
+        observation, state, reward, terminated, _ = self._environment.step_env(
+            key, state, action, self._parameters
+        )
+        return Step(
+            state=_arrays(state),
+            observation=jnp.asarray(observation, self._dtype),
+            reward=jnp.asarray(reward, jnp.float32),
+            terminated=jnp.asarray(terminated, bool),
+            truncated=self._environment.is_truncated(state, self._parameters),
+        )
+
+
+def _arrays(state: Any) -> Any:
+    """Python numbers as arrays: a state is carried through loops."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), state)
