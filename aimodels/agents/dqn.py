@@ -1,8 +1,8 @@
 """Deep Q-learning: Mnih et al., "Human-level control through deep reinforcement learning", 2015.
 
-With, as fields: double Q-learning (van Hasselt et al., AAAI 2016) and n-step targets (as in
-Hessel et al., "Rainbow", AAAI 2018); dueling networks (Wang et al., ICML 2016) are a field of
-`QNetwork`.
+With, as fields: double Q-learning (van Hasselt et al., AAAI 2016), prioritised replay (Schaul et
+al., ICLR 2016) and n-step targets (as in Hessel et al., "Rainbow", AAAI 2018). Dueling networks
+(Wang et al., ICML 2016) are a field of `QNetwork`.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from aimodels.agents.base import Agent, Episodes
-from aimodels.agents.replay import Replay
+from aimodels.agents.replay import Prioritised, Replay
 from aimodels.environments.base import Array, Running, Transition
 from aimodels.tasks.base import Batch, Params, State
 from aimodels.tasks.updates import norms
@@ -39,6 +39,8 @@ class DQN(Agent):
       loss_name: of the error of a value: `huber` (the paper's clipping) or `squared_error`.
       double: whether the trained network picks the action that the target network values.
       n_step: rewards that a target sums up.
+      priority_exponent: α of prioritised replay; 0 samples all transitions alike.
+      importance_exponent: β of its weights at the beginning; at the end it is 1.
       total_steps: training steps in all.
     """
 
@@ -54,6 +56,8 @@ class DQN(Agent):
     loss_name: Literal["huber", "squared_error"] = "huber"
     double: bool = False
     n_step: int = 1
+    priority_exponent: float = 0.0
+    importance_exponent: float = 0.4
     total_steps: int = 1
 
     @property
@@ -76,9 +80,15 @@ class DQN(Agent):
                 "target": jax.tree.map(jnp.copy, params),
                 "running": self.copies.reset(reset_key),
                 "episodes": Episodes.none(),
-                "replay": Replay.empty(self.capacity, seen, self.block),
+                "replay": self._memory(),
             },
         )
+
+    def _memory(self) -> Replay:
+        seen = self.environment.observation
+        if isinstance(self.priority_exponent, float) and self.priority_exponent == 0:
+            return Replay.empty(self.capacity, seen, self.block)
+        return Prioritised.empty(self.capacity, seen, self.block, self.priority_exponent)
 
     def values(self, params: Params, observation: Array) -> Array:
         """Q(s, ·), [B, A]."""
@@ -97,12 +107,15 @@ class DQN(Agent):
         running, transitions = self._explore(state, act_key)
         replay = state.extra["replay"].add(transitions)
         episodes = state.extra["episodes"].after(transitions)
+        first = self.importance_exponent
+        beta = first + (1 - first) * state.step / self.total_steps
         sample = replay.sample(
-            sample_key, self.batch_size, self.n_step, self.environments, self.discount
+            sample_key, self.batch_size, self.n_step, self.environments, self.discount, beta
         )
-        (loss, values), gradients = jax.value_and_grad(self.loss, has_aux=True)(
+        (loss, (values, errors)), gradients = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state.extra["target"], sample
         )
+        replay = replay.learned(sample["place"], errors)
         updates, optimizer_state = self.optimizer.update(
             gradients, state.optimizer_state, state.params
         )
@@ -125,7 +138,7 @@ class DQN(Agent):
         )
         metrics = {
             "loss": loss * learning,
-            "value": values,
+            "value": values.mean(),
             "training_return": episodes.mean_return(),
             "epsilon": self.epsilon_at(seen),
         }
@@ -153,15 +166,15 @@ class DQN(Agent):
         keys = jax.random.split(step_key, self.train_every)
         return jax.lax.scan(step, state.extra["running"], (chances, randoms, keys))
 
-    def loss(self, params: Params, target: Params, sample: dict) -> tuple[Array, Array]:
-        """The mean error of a sample, and the mean value of its actions."""
+    def loss(self, params: Params, target: Params, sample: dict[str, Array]) -> tuple[Array, Any]:
+        """The mean loss of a sample, with the values [B] of its actions and their errors [B]."""
         value = _of(self.values(params, sample["observation"]), sample["action"])
         following = self.values(target, sample["next_observation"])
         picking = self.values(params, sample["next_observation"]) if self.double else following
         best = _of(following, jnp.argmax(picking, -1))
         aim = jax.lax.stop_gradient(sample["reward"] + sample["discount"] * best)
-        errors = optax.huber_loss if self.loss_name == "huber" else optax.squared_error
-        return errors(value, aim).mean(), value.mean()
+        loss = optax.huber_loss if self.loss_name == "huber" else optax.squared_error
+        return (sample["weight"] * loss(value, aim)).mean(), (value, aim - value)
 
 
 def _of(values: Array, actions: Array) -> Array:

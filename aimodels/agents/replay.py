@@ -1,4 +1,7 @@
-"""A replay memory on the device: the last transitions, in the order in which they were made.
+"""Replay memories on the device: the last transitions, in the order in which they were made.
+
+`Replay` samples all alike, `Prioritised` those more often whose value was most wrong (Schaul et
+al., "Prioritized Experience Replay", ICLR 2016).
 
 Shapes: T steps, N environments, B examples, M transitions that it holds.
 """
@@ -33,23 +36,7 @@ class Replay:
         Raises:
           UserError: if the capacity is no multiple of the block.
         """
-        if capacity % block:
-            raise UserError(
-                f"task.capacity: {capacity} is not divisible by the {block} transitions that come "
-                f"at a time; take {math.ceil(capacity / block) * block}"
-            )
-        seen = jnp.zeros((capacity, *observation.shape), observation.dtype)
-        return cls(
-            stored={
-                "observation": seen,
-                "next_observation": seen,
-                "action": jnp.zeros(capacity, jnp.int32),
-                "reward": jnp.zeros(capacity),
-                "terminated": jnp.zeros(capacity, bool),
-                "truncated": jnp.zeros(capacity, bool),
-            },
-            added=jnp.zeros((), jnp.int32),
-        )
+        return cls(**_nothing(capacity, observation, block))
 
     @property
     def capacity(self) -> int:
@@ -68,12 +55,15 @@ class Replay:
         stored = {name: put(name, array) for name, array in self.stored.items()}
         return self.replace(stored=stored, added=self.added + block)  # type: ignore[attr-defined]
 
-    def sample(self, key: Array, number: int, n_step: int, environments: int, gamma: Any) -> dict:
+    def sample(
+        self, key: Array, number: int, n_step: int, environments: int, gamma: Any, beta: Any = 0.0
+    ) -> dict[str, Array]:
         """B = `number` examples, each start equally likely.
 
         An example is `observation` and `action` of its start, `reward` = Σ γ^k r_k over the up to
         n steps to the end of the episode, `next_observation` after them, and `discount`, γ^n or 0
         where the episode terminated: the target is reward + discount · value(next_observation).
+        `place` is where it stands, and `weight` what it counts.
 
         Args:
           key: for chance.
@@ -81,14 +71,22 @@ class Replay:
           n_step: n.
           environments: N.
           gamma: γ.
+          beta: how far weights make up for what priorities prefer, 0 to 1.
         """
+        del beta
         ahead = (n_step - 1) * environments
         held = jnp.minimum(self.added, self.capacity)
         oldest = jnp.where(self.added > self.capacity, self.added % self.capacity, 0)
         start = jax.random.randint(key, (number,), 0, jnp.maximum(held - ahead, 1))
-        return self.example((oldest + start) % self.capacity, n_step, environments, gamma)
+        place = (oldest + start) % self.capacity
+        return self.example(place, n_step, environments, gamma) | {"weight": jnp.ones(number)}
 
-    def example(self, start: Array, n_step: int, environments: int, gamma: Any) -> dict:
+    def learned(self, place: Array, errors: Array) -> Self:
+        """After an update from the examples at places [B], whose values were wrong by so much."""
+        del place, errors
+        return self
+
+    def example(self, start: Array, n_step: int, environments: int, gamma: Any) -> dict[str, Array]:
         """The examples that begin at places [B]; see `sample`."""
         stored = self.stored
         place = last = start
@@ -102,9 +100,110 @@ class Replay:
                 going *= ~done
                 place = (place + environments) % self.capacity
         return {
+            "place": start,
             "observation": stored["observation"][start],
             "action": stored["action"][start],
             "reward": reward,
             "discount": discount * ~stored["terminated"][last],
             "next_observation": stored["next_observation"][last],
         }
+
+
+@flax.struct.dataclass
+class Prioritised(Replay):
+    """Samples a transition in proportion to its priority, (|error| + ε)^α (equation 1).
+
+    Attributes:
+      priorities: [M]; 0 of those that aren't there yet, or whose n steps aren't.
+      largest: that was ever given, and is to new ones.
+      exponent: α.
+    """
+
+    priorities: Array
+    largest: Array
+    exponent: Array
+
+    @classmethod
+    def empty(
+        cls, capacity: int, observation: jax.ShapeDtypeStruct, block: int, exponent: Any = 0.6
+    ) -> Self:
+        """As `Replay.empty`, with α = `exponent`."""
+        return cls(
+            **_nothing(capacity, observation, block),
+            priorities=jnp.zeros(capacity),
+            largest=jnp.ones(()),
+            exponent=jnp.asarray(exponent, jnp.float32),
+        )
+
+    def add(self, transitions: Transition) -> Self:
+        """With transitions [T, N, ...], which are likely to be sampled soon."""
+        block = transitions.action.size
+        new = super().add(transitions)
+        place = (self.added + jnp.arange(block)) % self.capacity
+        priorities = self.priorities.at[place].set(self.largest)
+        return new.replace(priorities=priorities)  # type: ignore[attr-defined]
+
+    def sample(
+        self, key: Array, number: int, n_step: int, environments: int, gamma: Any, beta: Any = 0.0
+    ) -> dict[str, Array]:
+        """B = `number` examples, one from each of B equal parts of all priority (appendix B.2.1).
+
+        Their `weight` is (M · probability)^-β over the largest of them (section 3.4).
+        """
+        # The newest n - 1 steps have no n-step target yet.
+        unready = self.added - 1 - jnp.arange((n_step - 1) * environments)
+        priorities = self.priorities.at[unready % self.capacity].set(0)
+        parts = (jnp.arange(number) + jax.random.uniform(key, (number,))) / number
+        place, probability = proportional(priorities, parts)
+        held = jnp.minimum(self.added, self.capacity)
+        weight = (held * probability) ** -beta
+        sample = self.example(place, n_step, environments, gamma)
+        return sample | {"weight": weight / weight.max()}
+
+    def learned(self, place: Array, errors: Array) -> Self:
+        """With the priorities of places [B] after their errors [B]."""
+        priority = (jnp.abs(errors) + 1e-6) ** self.exponent
+        return self.replace(  # type: ignore[attr-defined]
+            priorities=self.priorities.at[place].set(priority),
+            largest=jnp.maximum(self.largest, priority.max()),
+        )
+
+
+def proportional(weights: Array, parts: Array) -> tuple[Array, Array]:
+    """The places of weights [M] at parts [B] of their sum, and each one's share of it.
+
+    In two levels, about √M blocks and the weights in one: a running sum over a million weights
+    would lose the small ones in float32.
+    """
+    width = math.isqrt(len(weights) - 1) + 1
+    blocks = jnp.pad(weights, (0, width * width - len(weights))).reshape(width, width)
+    ends = jnp.cumsum(blocks.sum(1))
+    goal = parts * ends[-1]
+    row = jnp.minimum(jnp.searchsorted(ends, goal, side="right"), width - 1)
+    within = jnp.cumsum(blocks[row], 1)
+    rest = goal - jnp.where(row > 0, ends[row - 1], 0)
+    # The last weight that isn't 0 stands for what rounding puts beyond it.
+    last = jnp.argmax(jnp.where(blocks[row] > 0, jnp.arange(width), -1), 1)
+    column = jnp.minimum((within <= rest[:, None]).sum(1), last)
+    place = row * width + column
+    return place, weights[place] / ends[-1]
+
+
+def _nothing(capacity: int, observation: jax.ShapeDtypeStruct, block: int) -> dict[str, Any]:
+    if capacity % block:
+        raise UserError(
+            f"task.capacity: {capacity} is not divisible by the {block} transitions that come "
+            f"at a time; take {math.ceil(capacity / block) * block}"
+        )
+    seen = jnp.zeros((capacity, *observation.shape), observation.dtype)
+    return {
+        "stored": {
+            "observation": seen,
+            "next_observation": seen,
+            "action": jnp.zeros(capacity, jnp.int32),
+            "reward": jnp.zeros(capacity),
+            "terminated": jnp.zeros(capacity, bool),
+            "truncated": jnp.zeros(capacity, bool),
+        },
+        "added": jnp.zeros((), jnp.int32),
+    }

@@ -174,6 +174,13 @@ def _check_vary(config: dict) -> dict[str, tuple]:
 
 
 def _check_together(config: dict) -> None:
+    name = config["task"]["name"]
+    acts = "environment" in inspect.signature(find("task", name)).parameters
+    if acts and config["environment"] is None:
+        known = ", ".join(sorted(table("environment")))
+        raise UserError(f"config.environment is missing: task {name} acts in one; known: {known}")
+    if not acts and config["environment"] is not None:
+        raise UserError(f"config.environment: task {name} does not act in one; it takes None")
     training, parallel = config["training"], config["parallel"]
     batch_size = training["batch_size"]
     if config["data"] is not None and batch_size is None:

@@ -206,8 +206,7 @@ class Program:
                 first = bad.any() & (failed_step < 0) & active
                 failed_step = jnp.where(first, before.step + 1, failed_step)
                 if many:  # one that failed stands still, while the others go on
-                    goes_on = active & (failed_step < 0)
-                    state = jax.tree.map(lambda x, y: jnp.where(goes_on, x, y), state, before)
+                    state = _keep(before, state, ~active | (failed_step >= 0))
                 return state, (metrics, failed_step, jnp.where(first, bad, failed))
 
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -317,6 +316,19 @@ def _eval_key(batch: Batch, per_replica: bool) -> tuple:
 def _pick(tree: Any, index: Any) -> Any:
     """One entry of the leading axis of every leaf."""
     return jax.tree.map(lambda x: x[index], tree)
+
+
+def _keep(before: State, after: State, still: jax.Array) -> State:
+    """`after`, or `before` where a replica stands still.
+
+    But for what a task keeps in `extra`: a replay memory would be copied whole in each step.
+    """
+    kept = jax.tree.map(
+        lambda x, y: jnp.where(still, x, y),
+        dataclasses.replace(before, extra=None),
+        dataclasses.replace(after, extra=None),
+    )
+    return dataclasses.replace(kept, extra=after.extra)
 
 
 def _abstract(array: jax.Array) -> jax.ShapeDtypeStruct:
