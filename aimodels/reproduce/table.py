@@ -117,7 +117,8 @@ def _cell(row: Row, ours: Measurement | None) -> dict[str, Any]:
         "error": "",
     }
     if ours is None:
-        cost = f"about {duration(row.seconds)}; " if row.seconds else ""
+        each = "" if row.deterministic or row.run_all else " a seed"
+        cost = f"about {duration(row.seconds)}{each}; " if row.seconds else ""
         cell["verdict"] = f"not run ({cost}--rows {row.variant})"
         return cell
     values = [row.scale * v if math.isfinite(v) else None for v in ours.values]

@@ -16,7 +16,6 @@ from common import spread, summary, table, verdict
 from rows import make_config
 
 import aimodels
-from aimodels.data.feed import Feed
 from aimodels.tasks.base import State
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.step import Program
@@ -48,8 +47,8 @@ class Watch:
             save(self, step, state, metrics)
             watch.save_ms.append(1e3 * (time.perf_counter() - begin))
 
-        def timed_run(self: Program, state: State, feed: Feed, start: int, steps: int) -> Any:
-            result = run(self, state, feed, start, steps)
+        def timed_run(self: Program, *arguments: Any) -> Any:
+            result = run(self, *arguments)
             if watch._idle_since is not None:
                 watch.gap_ms.append(1e3 * (time.perf_counter() - watch._idle_since))
                 watch._idle_since = None

@@ -67,7 +67,7 @@ def test_json_has_the_designed_fields_in_the_tables_units(made):
     assert logistic["high"] - logistic["mean"] == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
     assert logistic["verdict"] == "within our interval"
     assert cells["cnn"]["verdict"] == "below by 2.0 (worse)"
-    assert cells["gru"]["verdict"] == "not run (about 4 min 50 s; --rows gru)"
+    assert cells["gru"]["verdict"] == "not run (about 4 min 50 s a seed; --rows gru)"
     assert cells["svc"]["interval"] == "binomial"
     assert cells["knn"]["verdict"] == "failed: ValueError: shapes | do not fit"
     assert cells["knn"]["error"].endswith("a page of it")
