@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -210,8 +211,16 @@ def _terminated(number: int, _: Any) -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Leaves out what Orbax's writers say of a save that already failed, and was told as such."""
-    if str(unraisable.exc_value) != "Event loop is closed":
+    """What Python does with an exception that it can't raise where it came up.
+
+    A signal may come while garbage is collected: its exception is dropped, so it is sent again.
+    What Orbax's writers say of a save that already failed, and was told as such, is left out.
+    """
+    dropped = {KeyboardInterrupt: signal.SIGINT, Stopped: signal.SIGTERM}
+    if unraisable.exc_type in dropped:
+        again = (os.getpid(), dropped[unraisable.exc_type])
+        threading.Timer(0.01, os.kill, again).start()
+    elif str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 

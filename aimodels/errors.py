@@ -21,8 +21,12 @@ class TrainingFailed(Exception):
     exit_code = 3
 
 
-class Stopped(Exception):
-    """SIGTERM or Ctrl-C ended a run, which was saved. `exit_code` is 143 or 130."""
+class Stopped(BaseException):
+    """SIGTERM or Ctrl-C ended a run, which was saved. `exit_code` is 143 or 130.
+
+    As KeyboardInterrupt it is no `Exception`: it can come at any line, where it is not for those
+    who handle faults, who would take the config file or the checkpoint at hand to be broken.
+    """
 
     def __init__(self, signal_number: int, step: int | None = None) -> None:
         super().__init__(signal_number, step)

@@ -235,3 +235,27 @@ def test_a_row_alone_takes_the_cores_of_a_cpu(tmp_path):
     subprocess.run(command, check=True, capture_output=True, env=environment)
     table = json.loads((tmp_path / "table.json").read_text())
     assert len(table["environment"]["devices"]) == cores
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(tmp_path, name, code):
+    file = tmp_path / "collects.py"
+    file.write_text(
+        "import gc, signal, time\n"
+        "def struck(*_):\n"
+        "    gc.callbacks.remove(struck)\n"
+        f"    signal.raise_signal(signal.{name})\n"
+        "gc.callbacks.append(struck)\n"
+        "gc.collect()\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "aimodels.cli", "train"]
+    done = subprocess.run(
+        [*command, f"--config={file}", f"--workdir={tmp_path / 'run'}"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "stopped" in done.stderr

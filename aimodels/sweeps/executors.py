@@ -98,8 +98,6 @@ def here(pruner_of: PrunerOf = lambda program: None) -> Executor:
                     run(pruner=pruner_of(program))
                 except (UserError, TrainingFailed) as failure:
                     error = str(failure)
-                except Stopped:
-                    raise
                 except Exception as failure:
                     error = "".join(traceback.format_exception_only(failure)).strip()
                     if attempt <= retries:
