@@ -186,7 +186,8 @@ def play(environment: Environment, act: Any, number: int, key: Array) -> tuple[A
         time, running, alive, returns, lengths = carry
         act_key, step_key = jax.random.split(jax.random.fold_in(key, time))
         actions = act(running.observation, act_key)
-        running, transition = copies.step(running, actions, step_key)
+        chances = jax.tree.map(lambda x: x[0], copies.chances(step_key, 1))
+        running, transition = copies.step(running, actions, chances)
         returns = jnp.where(alive, transition.episode_return, returns)
         lengths = jnp.where(alive, transition.episode_length, lengths)
         return time + 1, running, alive & ~transition.done, returns, lengths

@@ -153,18 +153,19 @@ class DQN(Agent):
     def _explore(self, state: State, key: Array) -> tuple[Running, Transition]:
         """T steps of each environment; transitions [T, N, ...]."""
         shape = self.train_every, self.environments
-        chance_key, random_key, step_key = jax.random.split(key, 3)
+        explore_key, random_key, step_key = jax.random.split(key, 3)
         seen = state.step * self.block + jnp.arange(self.train_every) * self.environments
-        chances = jax.random.uniform(chance_key, shape) < self.epsilon_at(seen)[:, None]
+        explores = jax.random.uniform(explore_key, shape) < self.epsilon_at(seen)[:, None]
         randoms = jax.random.randint(random_key, shape, 0, self.environment.num_actions)
 
         def step(running: Running, item: tuple) -> tuple[Running, Transition]:
-            chance, random, key = item
-            best = self.act(state, running.observation, key)
-            return self.copies.step(running, jnp.where(chance, random, best), key)
+            explores, random, chances = item
+            best = jnp.argmax(self.values(state.params, running.observation), -1)
+            actions = jnp.where(explores, random, best.astype(jnp.int32))
+            return self.copies.step(running, actions, chances)
 
-        keys = jax.random.split(step_key, self.train_every)
-        return jax.lax.scan(step, state.extra["running"], (chances, randoms, keys))
+        chances = self.copies.chances(step_key, self.train_every)
+        return jax.lax.scan(step, state.extra["running"], (explores, randoms, chances))
 
     def loss(self, params: Params, target: Params, sample: dict[str, Array]) -> tuple[Array, Any]:
         """The mean loss of a sample, with the values [B] of its actions and their errors [B]."""

@@ -82,10 +82,13 @@ class Execution:
       steps_per_dispatch: steps in one call of the device, which loops over them; 0 takes about a
         second's worth of a slow CPU, at most 100.
       feed: `device` keeps the training set in device memory, `host` gathers and prefetches.
+      threads: of JAX on a CPU, in a run of one replica; 0 takes all cores. For a step of many small
+        operations, as that of an agent, one thread is faster than what several cost to wake.
     """
 
     steps_per_dispatch: NotNegative = 0
     feed: Literal["auto", "device", "host"] = "auto"
+    threads: NotNegative = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -107,6 +107,19 @@ class Running:
     episode_length: Array
 
 
+@flax.struct.dataclass
+class Chances:
+    """What chance has for some steps of N environments, drawn at once: a draw alone is slow.
+
+    Attributes:
+      keys: of the steps, [T, N].
+      begin: states [T, N, ...] and observations [T, N, ...] of episodes that may begin.
+    """
+
+    keys: Array
+    begin: tuple[Any, Array]
+
+
 @dataclasses.dataclass(frozen=True)
 class Copies:
     """N copies of an environment; where an episode ends, the next one begins.
@@ -125,16 +138,26 @@ class Copies:
         zeros = jnp.zeros(self.number)
         return Running(state, observation, zeros, zeros.astype(jnp.int32))
 
-    def step(self, running: Running, actions: Array, key: Array) -> tuple[Running, Transition]:
+    def chances(self, key: Array, steps: int) -> Chances:
+        """Of T = `steps` steps, to be scanned over."""
+        keys = jax.random.split(key, (2, steps, self.number))
+        begin = jax.vmap(self.environment.reset)(keys[1].reshape(-1))
+        return Chances(
+            keys[0],
+            jax.tree.map(lambda x: x.reshape(steps, self.number, *x.shape[1:]), begin),
+        )
+
+    def step(
+        self, running: Running, actions: Array, chances: Chances
+    ) -> tuple[Running, Transition]:
         """One action [N] in each.
 
         Args:
           running: where they stand.
           actions: int32 [N].
-          key: for chance, and for the episodes that begin.
+          chances: of this step, without the axis T.
         """
-        keys = jax.random.split(key, 2 * self.number)
-        step = jax.vmap(self.environment.step)(running.state, actions, keys[: self.number])
+        step = jax.vmap(self.environment.step)(running.state, actions, chances.keys)
         transition = Transition(
             observation=running.observation,
             action=actions,
@@ -145,10 +168,9 @@ class Copies:
             episode_return=running.episode_return + step.reward,
             episode_length=running.episode_length + 1,
         )
-        begin = jax.vmap(self.environment.reset)(keys[self.number :])
         state, observation = jax.tree.map(
             lambda new, old: jnp.where(_like(transition.done, old), new, old.astype(new.dtype)),
-            begin,
+            chances.begin,
             (step.state, step.observation),
         )
         alive = ~transition.done

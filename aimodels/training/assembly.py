@@ -38,7 +38,7 @@ class Assembly:
     """
 
     def __init__(self, config: Config, warn: Callable[[str], None] = lambda text: None) -> None:
-        prepare_jax()
+        prepare_jax(config)
         # JAX knows it for a whole process only; a float32 run draws other numbers under it.
         jax.config.update("jax_enable_x64", config.precision == "float64")
         self.config, self.warn = config, warn
@@ -101,20 +101,32 @@ class Assembly:
         return float((analysis or {}).get("flops", 0.0))
 
 
-def prepare_jax() -> None:
+def prepare_jax(config: Config | None = None) -> None:
     """What JAX is told before it starts, unless it was told otherwise.
 
     Each core of a CPU is a device, since one small network can't keep several busy; compiled
     programs are kept in the cache folder.
+
+    Args:
+      config: of the run to come, which may want fewer threads.
     """
     told = "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not (told or several() or jax.config.jax_num_cpu_devices > 0):  # type: ignore[attr-defined]
-        with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
+    with contextlib.suppress(RuntimeError):  # JAX has started: its devices are what they are
+        if config is not None and _takes_threads(config) and not told:
+            os.environ.setdefault("NPROC", str(config.execution.threads))  # XLA's own name for it
+            jax.config.update("jax_num_cpu_devices", 1)  # each would have a thread more
+        elif not (told or several() or jax.config.jax_num_cpu_devices > 0):  # type: ignore[attr-defined]
             jax.config.update("jax_num_cpu_devices", cores())
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _takes_threads(config: Config) -> bool:
+    parallel = config.parallel
+    alone = len(config.replicas.seeds) * parallel.data * parallel.model == 1
+    return alone and config.execution.threads > 0 and not several()
 
 
 def bytes_of(tree: Any) -> int:

@@ -84,6 +84,7 @@ def train(
         origin = origin or {"experiment": path, "variant": variant or None, "overrides": {}}
         config = load_config(config)
     config = resolve(config)
+    prepare_jax(config)
     workdir = Path(workdir)
     first = processes.is_first()
     stream = sys.stderr if verbose and first else io.StringIO()

@@ -31,5 +31,6 @@ def get_config(variant: str = "dqn_cartpole") -> ConfigDict:
             "optimizer": {"name": "adam", "learning_rate": 2.5e-4},
             "training": {"steps": 50_000, "log_every": 500},
             "evaluation": {"batch_size": 100},
+            "execution": {"threads": 1},
         }
     )

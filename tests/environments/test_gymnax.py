@@ -56,7 +56,8 @@ def test_a_time_limit_is_no_end_and_the_last_observation_is_kept():
     for time in range(1, 15):
         before = running
         actions = jnp.full(3, time % 2, jnp.int32)
-        running, transition = step(running, actions, jax.random.key(time))
+        chances = jax.tree.map(lambda x: x[0], copies.chances(jax.random.key(time), 1))
+        running, transition = step(running, actions, chances)
         cut = time % 7 == 0
         np.testing.assert_array_equal(transition.truncated, cut)
         assert not transition.terminated.any()
@@ -75,14 +76,13 @@ def test_other_environments_can_be_played(name):
     environment = Gymnax(name)
     copies = Copies(environment, 2)
 
-    def play(running, key):
-        actions = jax.random.randint(key, (2,), 0, environment.num_actions)
-        return copies.step(running, actions, key)
-
-    keys = jax.random.split(jax.random.key(0), 200)
-    _, transitions = jax.jit(lambda running: jax.lax.scan(play, running, keys))(
-        copies.reset(jax.random.key(1))
-    )
+    actions = jax.random.randint(jax.random.key(2), (200, 2), 0, environment.num_actions)
+    chances = copies.chances(jax.random.key(0), 200)
+    _, transitions = jax.jit(
+        lambda running: jax.lax.scan(
+            lambda running, item: copies.step(running, *item), running, (actions, chances)
+        )
+    )(copies.reset(jax.random.key(1)))
     assert transitions.observation.shape == (200, 2, *environment.observation.shape)
     assert transitions.observation.dtype == environment.observation.dtype
     assert transitions.terminated.any()
