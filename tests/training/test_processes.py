@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from runs import assert_same_end, wait_for_step
+from run_checks import assert_same_end, wait_for_step
 
 from aimodels.cli import main
 from aimodels.training.load import load
