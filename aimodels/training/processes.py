@@ -31,9 +31,9 @@ from aimodels.errors import Stopped, TrainingFailed, UserError
 BEAT_SECONDS, SILENT_SECONDS = 1.0, 15.0
 JOIN_SECONDS = 300
 _ALIVE, _ENDED, _SHARED = "aimodels/alive/", "aimodels/ended/", "aimodels/shared/"
-_DONE = "done"
+_DONE = "aimodels/done/"
 _shares = itertools.count()
-_left: list[int] = []  # the exit code, once this process has done its part
+_left: list[int] = []  # the exit code, once all processes have done their part
 
 
 def several() -> bool:
@@ -245,7 +245,7 @@ def _watch(stop: threading.Event) -> None:
             said, at = heard[other]
             if alive.get(other, "") != said:
                 heard[other] = alive[other], now
-            elif said != _DONE and now - at > SILENT_SECONDS:
+            elif now - at > SILENT_SECONDS:
                 seconds = f"{SILENT_SECONDS:.0f} s"
                 _end(f"process {other} of {count} has said nothing for {seconds}", 1)
 
@@ -256,8 +256,13 @@ def _read(folder: str) -> dict[str, str]:
 
 
 def _leave(stop: threading.Event, watcher: threading.Thread, code: int) -> None:
-    """The orderly end, which waits for the others."""
-    _beat(_DONE)
+    """The orderly end, when all have done their part; `_watch` ends it if one no longer can."""
+    done = 0
+    while done < jax.process_count():
+        with contextlib.suppress(Exception):  # the store is in process 0
+            _client().key_value_set(f"{_DONE}{jax.process_index()}", "", allow_overwrite=True)
+            done = len(_read(_DONE))
+        time.sleep(0.05)
     _left.append(code)
     with contextlib.suppress(Exception):  # one that ended now has nothing left to do either
         _client().wait_at_barrier("aimodels/end", int(1000 * SILENT_SECONDS))

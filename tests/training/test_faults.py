@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import assert_same_end, wait_for_step
+from run_checks import assert_same_end, wait_for_step
 
 from aimodels.config import load_config, load_experiment, to_json
 from aimodels.errors import UserError

@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from runs import assert_same_end, wait_for_step
+from run_checks import assert_same_end, wait_for_step
 
 from aimodels.cli import main
 from aimodels.training.load import load
@@ -146,6 +146,33 @@ def test_a_killed_process_ends_the_other_and_both_go_on(victim, small_config, tw
     assert "goes on from step" in outcomes[0][2]
     assert ended(two("train", tmp_path / "whole", flag))[0][0] == 0
     assert_same_end(workdir, tmp_path / "whole")
+
+
+SLOW_TO_END = """
+import json, sys, time
+
+if "--process=0" in sys.argv:
+    import aimodels.training.run
+
+    aimodels.training.run.curves_png = lambda *_: time.sleep(600)
+
+def get_config():
+    return json.loads({config!r})
+"""
+
+
+def test_one_that_has_done_its_part_notices_that_the_run_did_not_end(small_config, two, tmp_path):
+    config = small_config(training={"steps": 40}, parallel={"data": 4})
+    file, workdir = tmp_path / "slow.py", tmp_path / "run"
+    file.write_text(SLOW_TO_END.format(config=json.dumps(config)))
+    processes = two("train", workdir, f"--config={file}")
+    assert wait_for_step(processes, workdir, 40), ended(processes, within=60)
+    with pytest.raises(subprocess.TimeoutExpired):  # it waits for the other
+        processes[1].wait(timeout=5)
+    processes[0].kill()
+    message = processes[1].communicate(timeout=30)[1]
+    assert processes[1].returncode == 1, message
+    assert "because process 0 of 2" in message
 
 
 @pytest.mark.parametrize("unlucky", [0, 1])
