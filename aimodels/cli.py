@@ -24,7 +24,8 @@ EPILOG = "Every field of a config can be given as --config.SECTION.FIELD=VALUE."
 def program() -> None:
     """`aimodels` as a process of its own."""
     sys.unraisablehook = _unraisable
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _struck)
     code = main()
     # All is done and said; from here on Ctrl-C would only get a traceback of Python's own end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -206,8 +207,17 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def _terminated(number: int, _: Any) -> None:
-    raise Stopped(number)
+def _struck(number: int, frame: Any) -> None:
+    """Ends the command, but not within an import: extensions take that for a fault of their own."""
+    while frame is not None:
+        if frame.f_code.co_name == "_find_and_load":  # importlib's
+            return _send_again(number)
+        frame = frame.f_back
+    raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
+
+
+def _send_again(number: int) -> None:
+    threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
 
 
 def _unraisable(unraisable: Any) -> None:
@@ -218,8 +228,7 @@ def _unraisable(unraisable: Any) -> None:
     """
     dropped = {KeyboardInterrupt: signal.SIGINT, Stopped: signal.SIGTERM}
     if unraisable.exc_type in dropped:
-        again = (os.getpid(), dropped[unraisable.exc_type])
-        threading.Timer(0.01, os.kill, again).start()
+        _send_again(dropped[unraisable.exc_type])
     elif str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 

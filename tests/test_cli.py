@@ -237,18 +237,42 @@ def test_a_row_alone_takes_the_cores_of_a_cpu(tmp_path):
     assert len(table["environment"]["devices"]) == cores
 
 
+WHILE_COLLECTING = """
+import gc, signal, time
+
+def struck(*_):
+    gc.callbacks.remove(struck)
+    signal.raise_signal(signal.{name})
+
+gc.callbacks.append(struck)
+gc.collect()
+time.sleep(60)
+"""
+# As NumPy's C interface does: whatever goes wrong in the import is printed, and is another error.
+WHILE_IMPORTING = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import extension
+time.sleep(60)
+"""
+EXTENSION = """
+import signal, traceback
+try:
+    signal.raise_signal(signal.{name})
+    done = 1
+except BaseException as error:
+    traceback.print_exc()
+    raise ImportError("extension failed to import") from None
+"""
+
+
+@pytest.mark.parametrize("while_", ["collecting", "importing"])
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(tmp_path, name, code):
-    file = tmp_path / "collects.py"
-    file.write_text(
-        "import gc, signal, time\n"
-        "def struck(*_):\n"
-        "    gc.callbacks.remove(struck)\n"
-        f"    signal.raise_signal(signal.{name})\n"
-        "gc.callbacks.append(struck)\n"
-        "gc.collect()\n"
-        "time.sleep(60)\n"
-    )
+def test_a_signal_that_comes_where_it_cannot_be_raised_is_not_lost(tmp_path, name, code, while_):
+    (tmp_path / "extension.py").write_text(EXTENSION.format(name=name))
+    text = WHILE_COLLECTING if while_ == "collecting" else WHILE_IMPORTING
+    file = tmp_path / "config.py"
+    file.write_text(text.format(name=name, folder=str(tmp_path)))
     command = [sys.executable, "-m", "aimodels.cli", "train"]
     done = subprocess.run(
         [*command, f"--config={file}", f"--workdir={tmp_path / 'run'}"],
