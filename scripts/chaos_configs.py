@@ -91,6 +91,23 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "execution": {"feed": "device"},
     },
+    "dqn_vmap": {
+        "environment": {"name": "gymnax", "id": "CartPole-v1"},
+        "model": {"name": "QNetwork", "features": (16,)},
+        "task": {
+            "name": "dqn",
+            "train_every": 4,
+            "batch_size": 16,
+            "capacity": 400,
+            "learning_starts": 200,
+            "target_every": 40,
+            "n_step": 2,
+            "priority_exponent": 0.6,
+        },
+        "evaluation": {"batch_size": 4},
+        "replicas": {"seeds": (0, 1), "mode": "vmap"},
+        "checkpoint": {"best": "test/training_return"},
+    },
     "two_processes": {
         "model": {"name": "MLP", "features": (32,), "num_classes": 3},
         "task": "classification",
@@ -118,7 +135,7 @@ def make(name: str, folder: Path) -> Config:
       folder: where its data are written, if it reads arrays.
     """
     changes: dict[str, Any] = dict(CONFIGS[name])
-    if changes["data"] == "arrays":
+    if changes.get("data") == "arrays":
         changes["data"] = {"name": "arrays", "path": str(_arrays(folder))}
     for section, values in COMMON.items():
         both = {**values, **changes.get(section, {})}

@@ -1,9 +1,16 @@
 """Classic control: CleanRL (Huang et al., JMLR 2022), tables of its documentation.
 
 aimodels train --config=experiments/rl/classic_control.py:dqn_cartpole --workdir=runs/cartpole
+aimodels reproduce experiments/rl/classic_control.py --seeds 10
+
+The figure is the mean return of the last 100 episodes of training (`test/training_return`), with
+the exploration that is left; `test/return` is that of the greedy policy. A run of 500,000 steps
+takes 15 s on one core. CleanRL's figures are of 3 seeds; what their ± is, it does not say.
 """
 
 from ml_collections import ConfigDict
+
+from aimodels.reproduce import Row
 
 ENVIRONMENTS = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0"}
 VARIANTS = tuple(f"dqn_{name}" for name in ENVIRONMENTS)
@@ -34,3 +41,27 @@ def get_config(variant: str = "dqn_cartpole") -> ConfigDict:
             "execution": {"threads": 1},
         }
     )
+
+
+def published() -> list[Row]:
+    """Returns after 500,000 steps."""
+    dqn = "CleanRL's documentation, DQN: experiment results of dqn.py"
+    #      row                   variant            figure  spread seconds a seed
+    rows = (
+        ("DQN, CartPole-v1", "dqn_cartpole", 488.69, 16.11, 15),
+        ("DQN, Acrobot-v1", "dqn_acrobot", -91.54, 7.20, 25),
+        ("DQN, MountainCar-v0", "dqn_mountaincar", -194.95, 8.48, 15),
+    )
+    return [
+        Row(
+            name=name,
+            variant=variant,
+            metric="test/training_return",
+            published=figure,
+            spread=spread,
+            source=dqn,
+            decimals=2,
+            seconds=seconds,
+        )
+        for name, variant, figure, spread, seconds in rows
+    ]
