@@ -71,6 +71,11 @@ class Attempt:
             raise Wrong(f"exit code {code}, not {' or '.join(map(str, codes))}")
         return code
 
+    @property
+    def has_lost_all(self) -> bool:
+        """Whether it ended because every checkpoint was damaged: the next one starts anew."""
+        return self.process.poll() == 2 and "no checkpoint in" in self.messages.read_text()
+
     def end(self) -> None:
         """Kills what is left of it."""
         for process in (self.process, *self.others):
@@ -95,6 +100,9 @@ def kill(attempt: Attempt) -> str:
 
 def lose_process(attempt: Attempt) -> str:
     """SIGKILL for one of several processes; the others must notice, and end."""
+    # Before that they wait for each other: one that is late isn't lost yet.
+    while not (attempt.workdir / "config.json").exists() and attempt.process.poll() is None:
+        time.sleep(0.01)
     code = kill(attempt)
     codes = [other.returncode for other in attempt.others]
     if not all(other == 1 or (other == 0 and read_results(attempt.workdir)) for other in codes):
@@ -138,7 +146,11 @@ def damage(attempt: Attempt) -> str:
             time.sleep(0.01)
         with contextlib.suppress(subprocess.TimeoutExpired):
             attempt.process.wait(0.2 * attempt.expected * attempt.draw.random())
-    code = kill(attempt)
+    attempt.process.kill()
+    attempt.process.wait()
+    if attempt.has_lost_all:
+        return "2, nothing whole was left"
+    code = attempt.ends_with(-signal.SIGKILL)
     newest = attempt.newest_checkpoint()
     files = sorted(path for path in (newest or Path()).rglob("*") if path.stat().st_size)
     if newest is None or read_results(attempt.workdir):

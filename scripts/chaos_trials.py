@@ -111,6 +111,8 @@ def run_trial(trial: Trial, folder: Path, whole: "Whole") -> None:
             trial.restarts += 1
             try:
                 moment = wait_for_moment(one, whole.config)
+                if moment is None and trial.disturbance == "damage" and one.has_lost_all:
+                    continue
                 if moment is None:
                     one.ends_with()
                     break
@@ -124,7 +126,7 @@ def run_trial(trial: Trial, folder: Path, whole: "Whole") -> None:
         while code != 0:
             one = attempt()
             code = one.wait()
-            lost = code == 2 and "no checkpoint in" in one.messages.read_text()
+            lost = one.has_lost_all
             if code and not (trial.disturbance == "damage" and lost):
                 raise Wrong(f"exit code {code} when it was started again")
             trial.restarts += lost
