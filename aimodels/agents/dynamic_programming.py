@@ -45,14 +45,16 @@ def value_iteration(
     """
     values = np.zeros(len(transitions.probability))
     q = action_values(transitions, values, discount)
-    for sweep in range(1, horizon or MOST_SWEEPS):
+    for _ in range(1, horizon or MOST_SWEEPS):
         new = (1 - epsilon) * q.max(-1) + epsilon * q.mean(-1)
         if horizon is None and np.abs(new - values).max() <= TOLERANCE * max(1, np.abs(new).max()):
             return q
         values = new
         q = action_values(transitions, values, discount)
     if horizon is None:
-        raise ValueError(f"values don't converge within {MOST_SWEEPS:,} sweeps (γ = {discount})")
+        raise ValueError(
+            f"values don't converge within {MOST_SWEEPS:,} sweeps at discount {discount}"
+        )
     return q
 
 

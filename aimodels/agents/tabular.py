@@ -194,7 +194,7 @@ def td_errors(
     next_action: Array,
     discount: Any,
 ) -> Array:
-    """r + γ v(s') - Q(s, a), [N], with v(s') = 0 where the episode terminated.
+    """The errors r + γ v(s') - Q(s, a), [N], with v(s') = 0 where the episode terminated.
 
     Args:
       rule: max Q(s', ·) of Watkins, Q(s', a') of SARSA, Σ π(a'|s') Q(s', a') of Expected SARSA.

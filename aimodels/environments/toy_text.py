@@ -95,9 +95,8 @@ class ToyText(Environment):
         self.transitions = Transitions.of_lists(made.unwrapped.P)
         self.begin = np.asarray(made.unwrapped.initial_state_distrib, np.float64)
         self.num_states, self.num_actions = self.transitions.probability.shape[:2]
-        if max_steps is None:
-            max_steps = made.spec.max_episode_steps or LONGEST
-        self.max_steps = max_steps
+        limit = made.spec.max_episode_steps or LONGEST
+        self.max_steps = limit if max_steps is None else max_steps
         self.observation = jax.ShapeDtypeStruct((), jnp.int32)
         self._cumulative = _cumulative(self.transitions.probability)
         self._begin = _cumulative(self.begin)
@@ -143,7 +142,7 @@ def _check_options(id: str, spec: Any, options: dict) -> None:
         )
     if options.get("map_name", "") is None and options.get("desc") is None:
         raise UserError(
-            "environment.options.map_name: None would draw another map each time; give one as desc, "
+            "environment.options.map_name: None would draw a new map each time; give one as desc, "
             'e.g. ("SFH", "FFG")'
         )
 
