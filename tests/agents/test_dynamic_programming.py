@@ -1,5 +1,7 @@
 """Dynamic programming against optima known from elsewhere, and against plain arithmetic."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from aimodels.agents.dynamic_programming import (
     policy_values,
     value_iteration,
 )
+from aimodels.config import load_experiment
 from aimodels.environments.toy_text import ToyText, Transitions
 
 pytest.importorskip("gymnasium")
@@ -97,3 +100,29 @@ def test_the_best_epsilon_greedy_policy_is_its_own_fixed_point():
     risky = greedy(value_iteration(cliff.transitions), 0.1)
     along = cliff.begin @ policy_values(cliff.transitions, risky, horizon=2000)
     assert along < 2 * optimum
+
+
+def test_the_experiments_figures_are_those_of_dynamic_programming():
+    module = load_experiment(Path(__file__).parents[2] / "experiments/rl/tabular.py").module
+    compared = 0
+    for row in module.published():
+        if not row.source.startswith("exact"):
+            continue
+        rule, _, name = row.variant.rpartition("_")
+        environment = ToyText(module.ENVIRONMENTS[name])
+        fields = module.SETTINGS[name][0]
+        explored = fields["epsilon"][1]
+        # Q-learning learns the best policy, the others the best one with its random actions.
+        avoided = 0.0 if rule == "q_learning" else explored
+        q = value_iteration(environment.transitions, fields["discount"], epsilon=avoided)
+        epsilon = explored if row.metric == "test/training_return" else 0.0
+        values = policy_values(
+            environment.transitions, greedy(q, epsilon), horizon=environment.max_steps
+        )
+        figure = row.scale * (environment.begin @ values)
+        assert abs(figure - row.published) <= row.rounding, (row.name, figure)
+        for optimum, _ in row.alternatives if row.units == "%" else ():
+            best = begin_value(environment, horizon=environment.max_steps)
+            assert 100 * best == pytest.approx(optimum, abs=5e-5)
+        compared += 1
+    assert compared == 13
