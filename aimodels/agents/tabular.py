@@ -95,7 +95,7 @@ class Tabular(Agent):
             extra={
                 "running": running,
                 "action": draw(policy, jax.random.gumbel(act_key, policy.shape)),
-                "visits": jnp.zeros(shape),
+                "visits": jnp.zeros(shape, jnp.int32),
                 "episodes": Episodes.none(),
             },
         )
@@ -169,10 +169,11 @@ class Tabular(Agent):
     ) -> tuple[Array, Array]:
         """For every entry -(mean error) / n^visit_power [S, A], and n with these visits."""
         place = transition.observation, transition.action
-        here = jnp.zeros_like(visits).at[place].add(1)[place]
+        zeros = jnp.zeros(visits.shape)
+        here = zeros.at[place].add(1)[place]
         visits = visits.at[place].set(visits[place] + 1)
-        errors = errors / here / visits[place] ** self.visit_power
-        return jnp.zeros_like(visits).at[place].add(-errors), visits
+        errors = errors / here / visits[place].astype(errors.dtype) ** self.visit_power
+        return zeros.at[place].add(-errors), visits
 
 
 def epsilon_greedy(values: Array, epsilon: Any) -> Array:

@@ -203,6 +203,19 @@ def test_epsilon_falls_over_the_part_of_training_that_explores():
     np.testing.assert_allclose(still.epsilon_at(jnp.array([1, 10])), [0.2, 0.2], rtol=1e-6)
 
 
+def test_of_many_episodes_that_end_in_a_step_the_last_hundred_count():
+    agent = bandit(environment_steps=70, environments=5)
+    state, _ = jax.jit(agent.train_step)(agent.init(jax.random.key(0), {}), {}, jax.random.key(1))
+    episodes = state.extra["episodes"]
+    assert int(episodes.count) == 350
+    steps = transition([0] * 350, [0] * 350, [0.0] * 350, [True] * 350, [False] * 350, [0] * 350)
+    steps = steps.replace(episode_return=jnp.arange(350.0))
+    counted = type(episodes).none().after(steps)
+    assert sorted(counted.returns.tolist()) == list(range(250, 350))
+    assert counted.returns[349 % 100] == 349
+    assert counted.mean_return() == np.arange(250, 350).mean()
+
+
 def test_initial_value_fills_the_table():
     state = bandit(initial_value=3.0).init(jax.random.key(0), {})
     np.testing.assert_array_equal(state.params["q"], [[3, 3]])
