@@ -10,7 +10,9 @@ a few runs: what each rule converges to is known exactly by dynamic programming 
 which gymnasium draws (`aimodels.agents.dynamic_programming`). `test/return` is that of the greedy
 policy within the environment's time limit, `test/training_return` that of the last 100 episodes of
 training, with their random actions. Q-learning walks along the cliff, which is best for who never
-slips, and falls off it while it still explores; the two on-policy rules keep away from it.
+slips, and falls off it while it still explores; the two on-policy rules keep away from it. Of all
+policies with ε = 0.1 the best is one row away (15 steps); the book's drawing has SARSA in the top
+row (17 steps).
 """
 
 from ml_collections import ConfigDict
