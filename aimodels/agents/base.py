@@ -46,8 +46,11 @@ class Episodes:
     def after(self, transitions: Transition) -> Self:
         """With those that ended in transitions [..., N], in the order of their axes."""
         done = transitions.done.reshape(-1)
-        place = (self.count + jnp.cumsum(done) - 1) % RECENT
-        place = jnp.where(done, place, RECENT)  # out of range: dropped
+        number = jnp.cumsum(done)
+        # Of more than RECENT, two would come to one place: only the last ones go there.
+        kept = done & (number > number[-1] - RECENT)
+        # Out of range is dropped.
+        place = jnp.where(kept, (self.count + number - 1) % RECENT, RECENT)
         returns = transitions.episode_return
         return type(self)(
             returns=self.returns.at[place].set(returns.reshape(-1), mode="drop"),

@@ -6,4 +6,5 @@ TASKS: dict[str, str] = {
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
     "dqn": "aimodels.agents.dqn:DQN",
+    "tabular": "aimodels.agents.tabular:Tabular",
 }
