@@ -124,7 +124,9 @@ class Returns(clu.metrics.Collection):
 
 @dataclasses.dataclass(frozen=True)
 class Agent(Task):
-    """A task that makes its own data by acting. `state.extra` has `running` and `episodes`.
+    """A task that makes its own data by acting.
+
+    `state.extra` has `episodes`, and `running` if its environments go on from step to step.
 
     Attributes:
       environment: in which it acts.

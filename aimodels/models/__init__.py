@@ -30,6 +30,7 @@ MODELS: dict[str, str] = {
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "GPT": "aimodels.models.gpt:GPT",
+    "ActorCritic": "aimodels.models.value_networks:ActorCritic",
     "QNetwork": "aimodels.models.value_networks:QNetwork",
 }
 

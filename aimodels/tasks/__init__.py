@@ -6,4 +6,7 @@ TASKS: dict[str, str] = {
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
     "dqn": "aimodels.agents.dqn:DQN",
+    "reinforce": "aimodels.agents.reinforce:Reinforce",
+    "a2c": "aimodels.agents.a2c:A2C",
+    "ppo": "aimodels.agents.ppo:PPO",
 }

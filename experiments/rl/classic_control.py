@@ -1,35 +1,129 @@
 """Classic control: CleanRL (Huang et al., JMLR 2022), tables of its documentation.
 
 aimodels train --config=experiments/rl/classic_control.py:dqn_cartpole --workdir=runs/cartpole
+aimodels train --config=experiments/rl/classic_control.py:ppo_cartpole --workdir=runs/ppo
 """
+
+from typing import Any
 
 from ml_collections import ConfigDict
 
 ENVIRONMENTS = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0"}
-VARIANTS = tuple(f"dqn_{name}" for name in ENVIRONMENTS)
+VARIANTS = (
+    *(f"{agent}_{name}" for agent in ("dqn", "ppo", "a2c") for name in ENVIRONMENTS),
+    "a3c_cartpole",
+    "reinforce_cartpole",
+)
 
 
 def get_config(variant: str = "dqn_cartpole") -> ConfigDict:
-    """500,000 steps of CleanRL's dqn.py with its defaults."""
-    _, _, name = variant.partition("_")
+    """An agent in an environment."""
+    agent, _, name = variant.partition("_")
     return ConfigDict(
         {
             "environment": {"name": "gymnax", "id": ENVIRONMENTS[name]},
-            "model": {"name": "QNetwork", "features": (120, 84)},
-            "task": {
-                "name": "dqn",
-                "discount": 0.99,
-                "train_every": 10,
-                "batch_size": 128,
-                "capacity": 10_000,
-                "learning_starts": 10_000,
-                "target_every": 500,
-                "epsilon": (1.0, 0.05),
-                "exploration_fraction": 0.5,
-                "loss_name": "squared_error",
-            },
-            "optimizer": {"name": "adam", "learning_rate": 2.5e-4},
-            "training": {"steps": 50_000, "log_every": 500},
             "evaluation": {"batch_size": 100},
+            **AGENTS[agent](name),
         }
     )
+
+
+def dqn(name: str) -> dict[str, Any]:
+    """500,000 steps of CleanRL's dqn.py with its defaults."""
+    return {
+        "model": {"name": "QNetwork", "features": (120, 84)},
+        "task": {
+            "name": "dqn",
+            "discount": 0.99,
+            "train_every": 10,
+            "batch_size": 128,
+            "capacity": 10_000,
+            "learning_starts": 10_000,
+            "target_every": 500,
+            "epsilon": (1.0, 0.05),
+            "exploration_fraction": 0.5,
+            "loss_name": "squared_error",
+        },
+        "optimizer": {"name": "adam", "learning_rate": 2.5e-4},
+        "training": {"steps": 50_000, "log_every": 500},
+    }
+
+
+def ppo(name: str) -> dict[str, Any]:
+    """500,000 steps of CleanRL's ppo.py with its defaults."""
+    return {
+        "model": {"name": "ActorCritic", "features": (64, 64)},
+        "task": {
+            "name": "ppo",
+            "environments": 4,
+            "rollout_steps": 128,
+            "discount": 0.99,
+            "gae_lambda": 0.95,
+            "epochs": 4,
+            "minibatches": 4,
+            "clip": 0.2,
+            "value_coefficient": 0.5,
+            "entropy_coefficient": 0.01,
+        },
+        "optimizer": {
+            "name": "adam",
+            "learning_rate": 2.5e-4,
+            "eps": 1e-5,
+            "clip_global_norm": 0.5,
+            "schedule": "linear",
+        },
+        "training": {"steps": 500_000 // (4 * 128), "log_every": 10},
+    }
+
+
+# Of RL Baselines3 Zoo, hyperparams/a2c.yml: steps in all, environments, whether normalised.
+A2C = {
+    "cartpole": (500_000, 8, False),
+    "acrobot": (500_000, 16, True),
+    "mountaincar": (1_000_000, 16, True),
+}
+
+
+def a2c(name: str, actor_learners: int = 1) -> dict[str, Any]:
+    """Stable-Baselines3's A2C with its defaults, and the zoo's fields of the environment."""
+    steps, environments, normalize = A2C[name]
+    return {
+        "model": {"name": "ActorCritic", "features": (64, 64)},
+        "task": {
+            "name": "a2c",
+            "environments": environments,
+            "actor_learners": actor_learners,
+            "rollout_steps": 5,
+            "discount": 0.99,
+            "gae_lambda": 1.0,
+            "value_coefficient": 0.5,
+            "entropy_coefficient": 0.0,
+            "normalize": normalize,
+        },
+        "optimizer": {
+            "name": "rmsprop",
+            "learning_rate": 7e-4,
+            "decay": 0.99,
+            "eps": 1e-5,
+            "clip_global_norm": 0.5,
+        },
+        "training": {"steps": steps * actor_learners // (5 * environments), "log_every": 500},
+    }
+
+
+def a3c(name: str) -> dict[str, Any]:
+    """As many steps of the environments as A2C, each of which has an actor-learner of its own."""
+    return a2c(name, actor_learners=A2C[name][1])
+
+
+def reinforce(name: str) -> dict[str, Any]:
+    """Eight episodes an update, with a baseline; a recipe of our own."""
+    return {
+        "model": {"name": "ActorCritic", "features": (64, 64)},
+        "task": {"name": "reinforce", "environments": 8, "discount": 0.99},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3, "clip_global_norm": 0.5},
+        "training": {"steps": 500, "log_every": 10},
+    }
+
+
+AGENTS = {"dqn": dqn, "ppo": ppo, "a2c": a2c, "a3c": a3c, "reinforce": reinforce}
