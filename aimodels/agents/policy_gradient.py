@@ -128,7 +128,8 @@ class PolicyGradient(Agent):
         """Logits [..., A] and values [...] of observations, whatever axes come before theirs."""
         axes = observation.ndim - len(self.environment.observation.shape)
         before, shape = observation.shape[:axes], observation.shape[axes:]
-        logits, values = self.model.apply({"params": params}, observation.reshape(-1, *shape))  # type: ignore[misc]
+        flat: Any = self.model.apply({"params": params}, observation.reshape(-1, *shape))
+        logits, values = flat
         exact = jnp.promote_types(logits.dtype, jnp.float32)
         return logits.reshape(*before, -1).astype(exact), values.reshape(before).astype(exact)
 
