@@ -2,6 +2,9 @@
 
 aimodels train --config=experiments/rl/classic_control.py:dqn_cartpole --workdir=runs/cartpole
 aimodels train --config=experiments/rl/classic_control.py:ppo_cartpole --workdir=runs/ppo
+aimodels train --config=experiments/rl/classic_control.py:a2c_acrobot --workdir=runs/a2c
+
+DQN and PPO have the settings of CleanRL, A2C those of RL Baselines3 Zoo (hyperparams/a2c.yml).
 """
 
 from typing import Any
