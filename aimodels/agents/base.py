@@ -127,7 +127,9 @@ class Returns(clu.metrics.Collection):
 
 @dataclasses.dataclass(frozen=True)
 class Agent(Task):
-    """A task that makes its own data by acting. `state.extra` has `running` and `episodes`.
+    """A task that makes its own data by acting.
+
+    `state.extra` has `episodes`, and `running` if its environments go on from step to step.
 
     Attributes:
       environment: in which it acts.
@@ -189,8 +191,7 @@ def play(environment: Environment, act: Any, number: int, key: Array) -> tuple[A
         time, running, alive, returns, lengths = carry
         act_key, step_key = jax.random.split(jax.random.fold_in(key, time))
         actions = act(running.observation, act_key)
-        chances = jax.tree.map(lambda x: x[0], copies.chances(step_key, 1))
-        running, transition = copies.step(running, actions, chances)
+        running, transition = copies.step(running, actions, copies.chance(step_key))
         returns = jnp.where(alive, transition.episode_return, returns)
         lengths = jnp.where(alive, transition.episode_length, lengths)
         return time + 1, running, alive & ~transition.done, returns, lengths

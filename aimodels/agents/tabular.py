@@ -122,8 +122,8 @@ class Tabular(Agent):
 
         def step(carry: tuple, item: tuple) -> tuple:
             q, visits, running, action = carry
-            key, noise, epsilon = item
-            running, transition = self.copies.step(running, action, key)
+            chances, noise, epsilon = item
+            running, transition = self.copies.step(running, action, chances)
             policy = epsilon_greedy(q[transition.next_observation], epsilon)
             next_action = draw(policy, noise)
             errors = td_errors(self.rule, q, transition, policy, next_action, self.discount)
@@ -141,7 +141,7 @@ class Tabular(Agent):
 
         extra = state.extra
         carry = state.params["q"], extra["visits"], extra["running"], extra["action"]
-        items = jax.random.split(step_key, steps), noise, self.epsilon_at(seen)
+        items = self.copies.chances(step_key, steps), noise, self.epsilon_at(seen)
         carry, (transitions, measured) = jax.lax.scan(step, carry, items)
         q, visits, running, action = carry
 

@@ -147,6 +147,10 @@ class Copies:
             jax.tree.map(lambda x: x.reshape(steps, self.number, *x.shape[1:]), begin),
         )
 
+    def chance(self, key: Array) -> Chances:
+        """Of one step, without the axis T."""
+        return jax.tree.map(lambda x: x[0], self.chances(key, 1))
+
     def step(
         self, running: Running, actions: Array, chances: Chances
     ) -> tuple[Running, Transition]:

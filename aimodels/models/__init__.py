@@ -2,8 +2,10 @@
 
 Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
 (per token [B, T, V], if it is a language model) in its `dtype`, in which it also computes;
-parameters are in `param_dtype`. Inputs are converted to `dtype` and not scaled: scaling is a
-transform of the data. Dropout draws from the rng stream "dropout", and its rates may be traced.
+parameters are in `param_dtype`. Networks of agents (`value_networks`) are called with observations
+alone, and say themselves what they return. Inputs are converted to `dtype` and not scaled: scaling
+is a transform of the data. Dropout draws from the rng stream "dropout", and its rates may be
+traced.
 
 With initializer="torch" parameters start as PyTorch's modules start, for figures that were made
 with it.
@@ -30,6 +32,7 @@ MODELS: dict[str, str] = {
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "GPT": "aimodels.models.gpt:GPT",
+    "ActorCritic": "aimodels.models.value_networks:ActorCritic",
     "QNetwork": "aimodels.models.value_networks:QNetwork",
 }
 

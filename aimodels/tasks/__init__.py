@@ -7,4 +7,7 @@ TASKS: dict[str, str] = {
     "regression": "aimodels.tasks.regression:Regression",
     "dqn": "aimodels.agents.dqn:DQN",
     "tabular": "aimodels.agents.tabular:Tabular",
+    "reinforce": "aimodels.agents.reinforce:Reinforce",
+    "a2c": "aimodels.agents.a2c:A2C",
+    "ppo": "aimodels.agents.ppo:PPO",
 }

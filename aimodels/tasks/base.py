@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import clu.metrics
@@ -49,6 +49,15 @@ class State:
 
 class Task(abc.ABC):
     """What the loop knows of a model, a loss or an agent. All methods are pure."""
+
+    @classmethod
+    def updates_per_step(cls, fields: Mapping[str, Any]) -> int:
+        """How often a training step updates the parameters, given the task's section of a config.
+
+        The learning rate is the same for all of them: a schedule counts training steps.
+        """
+        del fields
+        return 1
 
     @abc.abstractmethod
     def init(self, key: Array, batch: Batch) -> State:

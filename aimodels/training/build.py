@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aimodels.config import Config, call_section, with_values
+from aimodels.config import Config, call_section, find, with_values
 from aimodels.data.source import ArraySource, Source
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Task
@@ -37,10 +37,13 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
     chain = tuple(call_section("transform", t) for t in config.training.transforms)
     transforms = Pipeline(chain)
     environment = config.environment and call_section("environment", config.environment.to_dict())
+    task = find("task", config.task.name)
+    known = isinstance(task, type) and issubclass(task, Task)  # a user's own may be a function
+    updates = task.updates_per_step(config.task) if known else 1
 
     def build(varied: Mapping[str, Any]) -> Task:
         values = with_values(config, varied)
-        optimizer = values["optimizer"] and make_optimizer(values["optimizer"], steps)
+        optimizer = values["optimizer"] and make_optimizer(values["optimizer"], steps, updates)
         return call_section(
             "task",
             values["task"],

@@ -241,12 +241,16 @@ OPTIMIZERS: dict[str, Callable[..., Rule]] = {
 }
 
 
-def make_optimizer(section: Mapping[str, Any], total_steps: int) -> Transformation:
+def make_optimizer(
+    section: Mapping[str, Any], total_steps: int, updates_per_step: int = 1
+) -> Transformation:
     """The optimizer of a config section, see the module.
 
     Args:
       section: "name" and fields of the optimizer and of `Common`; numbers may be traced.
-      total_steps: the number of updates, for the schedule.
+      total_steps: the number of training steps, for the schedule.
+      updates_per_step: how many updates a training step has; the learning rate is the same for all
+        of them.
 
     Raises:
       UserError: on an unknown name or field, here; in `init` on a pattern that no parameter
@@ -261,7 +265,9 @@ def make_optimizer(section: Mapping[str, Any], total_steps: int) -> Transformati
     rule = function(**{key: value for key, value in fields.items() if key in own})
     common = Common(**{key: value for key, value in fields.items() if key not in own})
 
-    schedule = learning_rate_of(section, total_steps)
+    of_step = learning_rate_of(section, total_steps)
+    several = updates_per_step > 1
+    schedule = (lambda count: of_step(count // updates_per_step)) if several else of_step
     weight_decay = common.weight_decay
     if weight_decay is None:
         weight_decay = 0.01 if function is adamw else 0.0

@@ -1,67 +1,186 @@
 """Classic control: CleanRL (Huang et al., JMLR 2022), tables of its documentation.
 
 aimodels train --config=experiments/rl/classic_control.py:dqn_cartpole --workdir=runs/cartpole
+aimodels train --config=experiments/rl/classic_control.py:ppo_cartpole --workdir=runs/ppo
+aimodels train --config=experiments/rl/classic_control.py:a2c_acrobot --workdir=runs/a2c
+
 aimodels reproduce experiments/rl/classic_control.py --seeds 10
 
-The figure is the mean return of the last 100 episodes of training (`test/training_return`), with
-the exploration that is left; `test/return` is that of the greedy policy. A run of 500,000 steps
-takes 15 s on one core. CleanRL's figures are of 3 seeds; what their ± is, it does not say.
+DQN and PPO have the settings of CleanRL, A2C those of RL Baselines3 Zoo (hyperparams/a2c.yml).
+CleanRL's figures are the mean return of the last 100 episodes of training, `test/training_return`,
+of 3 seeds; what their ± is, it does not say. The zoo's are of one run, played without chance,
+`test/return`. A run of 500,000 steps takes 10 to 20 s on one core.
 """
+
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from aimodels.reproduce import Row
 
 ENVIRONMENTS = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1", "mountaincar": "MountainCar-v0"}
-VARIANTS = tuple(f"dqn_{name}" for name in ENVIRONMENTS)
+VARIANTS = (
+    *(f"{agent}_{name}" for agent in ("dqn", "ppo", "a2c") for name in ENVIRONMENTS),
+    "a3c_cartpole",
+    "reinforce_cartpole",
+)
 
 
 def get_config(variant: str = "dqn_cartpole") -> ConfigDict:
-    """500,000 steps of CleanRL's dqn.py with its defaults."""
-    _, _, name = variant.partition("_")
+    """An agent in an environment."""
+    agent, _, name = variant.partition("_")
     return ConfigDict(
         {
             "environment": {"name": "gymnax", "id": ENVIRONMENTS[name]},
-            "model": {"name": "QNetwork", "features": (120, 84)},
-            "task": {
-                "name": "dqn",
-                "discount": 0.99,
-                "train_every": 10,
-                "batch_size": 128,
-                "capacity": 10_000,
-                "learning_starts": 10_000,
-                "target_every": 500,
-                "epsilon": (1.0, 0.05),
-                "exploration_fraction": 0.5,
-                "loss_name": "squared_error",
-            },
-            "optimizer": {"name": "adam", "learning_rate": 2.5e-4},
-            "training": {"steps": 50_000, "log_every": 500},
             "evaluation": {"batch_size": 100},
             "execution": {"threads": 1},
+            **AGENTS[agent](name),
         }
     )
 
 
+def dqn(name: str) -> dict[str, Any]:
+    """500,000 steps of CleanRL's dqn.py with its defaults."""
+    return {
+        "model": {"name": "QNetwork", "features": (120, 84)},
+        "task": {
+            "name": "dqn",
+            "discount": 0.99,
+            "train_every": 10,
+            "batch_size": 128,
+            "capacity": 10_000,
+            "learning_starts": 10_000,
+            "target_every": 500,
+            "epsilon": (1.0, 0.05),
+            "exploration_fraction": 0.5,
+            "loss_name": "squared_error",
+        },
+        "optimizer": {"name": "adam", "learning_rate": 2.5e-4},
+        "training": {"steps": 50_000, "log_every": 500},
+    }
+
+
+def ppo(name: str) -> dict[str, Any]:
+    """500,000 steps of CleanRL's ppo.py with its defaults."""
+    return {
+        "model": {"name": "ActorCritic", "features": (64, 64)},
+        "task": {
+            "name": "ppo",
+            "environments": 4,
+            "rollout_steps": 128,
+            "discount": 0.99,
+            "gae_lambda": 0.95,
+            "epochs": 4,
+            "minibatches": 4,
+            "clip": 0.2,
+            "value_coefficient": 0.5,
+            "entropy_coefficient": 0.01,
+        },
+        "optimizer": {
+            "name": "adam",
+            "learning_rate": 2.5e-4,
+            "eps": 1e-5,
+            "clip_global_norm": 0.5,
+            "schedule": "linear",
+        },
+        "training": {"steps": 500_000 // (4 * 128), "log_every": 10},
+    }
+
+
+# Of RL Baselines3 Zoo, hyperparams/a2c.yml: steps in all, environments, whether normalised.
+A2C = {
+    "cartpole": (500_000, 8, False),
+    "acrobot": (500_000, 16, True),
+    "mountaincar": (1_000_000, 16, True),
+}
+
+
+def a2c(name: str, actor_learners: int = 1) -> dict[str, Any]:
+    """Stable-Baselines3's A2C with its defaults, and the zoo's fields of the environment."""
+    steps, environments, normalize = A2C[name]
+    return {
+        "model": {"name": "ActorCritic", "features": (64, 64)},
+        "task": {
+            "name": "a2c",
+            "environments": environments,
+            "actor_learners": actor_learners,
+            "rollout_steps": 5,
+            "discount": 0.99,
+            "gae_lambda": 1.0,
+            "value_coefficient": 0.5,
+            "entropy_coefficient": 0.0,
+            "normalize": normalize,
+        },
+        "optimizer": {
+            "name": "rmsprop",
+            "learning_rate": 7e-4,
+            "decay": 0.99,
+            "eps": 1e-5,
+            "clip_global_norm": 0.5,
+        },
+        "training": {"steps": steps * actor_learners // (5 * environments), "log_every": 500},
+    }
+
+
+def a3c(name: str) -> dict[str, Any]:
+    """As many steps of the environments as A2C, each of which has an actor-learner of its own."""
+    return a2c(name, actor_learners=A2C[name][1])
+
+
+def reinforce(name: str) -> dict[str, Any]:
+    """Eight episodes an update, with a baseline; a recipe of our own."""
+    return {
+        "model": {"name": "ActorCritic", "features": (64, 64)},
+        "task": {"name": "reinforce", "environments": 8, "discount": 0.99},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3, "clip_global_norm": 0.5},
+        "training": {"steps": 500, "log_every": 10},
+    }
+
+
+AGENTS = {"dqn": dqn, "ppo": ppo, "a2c": a2c, "a3c": a3c, "reinforce": reinforce}
+
+
 def published() -> list[Row]:
-    """Returns after 500,000 steps."""
-    dqn = "CleanRL's documentation, DQN: experiment results of dqn.py"
-    #      row                   variant            figure  spread seconds a seed
+    """Returns after as many steps of the environment as the sources have."""
+    cleanrl = "CleanRL's documentation, experiment results of {}.py"
+    zoo = "RL Baselines3 Zoo, benchmark.md"
+    training, greedy = "test/training_return", "test/return"
+    #      row                   variant           metric    figure   spread  source, seconds a seed
     rows = (
-        ("DQN, CartPole-v1", "dqn_cartpole", 488.69, 16.11, 15),
-        ("DQN, Acrobot-v1", "dqn_acrobot", -91.54, 7.20, 25),
-        ("DQN, MountainCar-v0", "dqn_mountaincar", -194.95, 8.48, 15),
+        ("DQN, CartPole-v1", "dqn_cartpole", training, 488.69, 16.11, cleanrl.format("dqn"), 15),
+        ("DQN, Acrobot-v1", "dqn_acrobot", training, -91.54, 7.20, cleanrl.format("dqn"), 20),
+        (
+            "DQN, MountainCar-v0",
+            "dqn_mountaincar",
+            training,
+            -194.95,
+            8.48,
+            cleanrl.format("dqn"),
+            15,
+        ),
+        ("PPO, CartPole-v1", "ppo_cartpole", training, 490.04, 6.12, cleanrl.format("ppo"), 15),
+        ("PPO, Acrobot-v1", "ppo_acrobot", training, -86.36, 1.32, cleanrl.format("ppo"), 15),
+        (
+            "PPO, MountainCar-v0",
+            "ppo_mountaincar",
+            training,
+            -200.0,
+            0.0,
+            cleanrl.format("ppo"),
+            15,
+        ),
+        ("A2C, CartPole-v1", "a2c_cartpole", greedy, 500.0, 0.0, zoo, 10),
+        ("A2C, Acrobot-v1", "a2c_acrobot", greedy, -83.353, 17.213, zoo, 10),
     )
     return [
         Row(
             name=name,
             variant=variant,
-            metric="test/training_return",
+            metric=metric,
             published=figure,
             spread=spread,
-            source=dqn,
-            decimals=2,
+            source=source,
             seconds=seconds,
         )
-        for name, variant, figure, spread, seconds in rows
+        for name, variant, metric, figure, spread, source, seconds in rows
     ]

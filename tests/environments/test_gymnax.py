@@ -56,8 +56,7 @@ def test_a_time_limit_is_no_end_and_the_last_observation_is_kept():
     for time in range(1, 15):
         before = running
         actions = jnp.full(3, time % 2, jnp.int32)
-        chances = jax.tree.map(lambda x: x[0], copies.chances(jax.random.key(time), 1))
-        running, transition = step(running, actions, chances)
+        running, transition = step(running, actions, copies.chance(jax.random.key(time)))
         cut = time % 7 == 0
         np.testing.assert_array_equal(transition.truncated, cut)
         assert not transition.terminated.any()

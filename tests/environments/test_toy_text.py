@@ -113,7 +113,9 @@ def test_time_limits_truncate_and_the_next_episode_begins():
     running = copies.reset(jax.random.key(0))
     for time in range(1, 7):
         # Up and up again; down and down again, at the wall.
-        running, transition = copies.step(running, jnp.array([0, 2]), jax.random.key(time))
+        running, transition = copies.step(
+            running, jnp.array([0, 2]), copies.chance(jax.random.key(time))
+        )
         assert transition.truncated.tolist() == [time % 3 == 0] * 2
         assert not transition.terminated.any()
     assert transition.next_observation.tolist() == [0, 36]

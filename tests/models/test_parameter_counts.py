@@ -102,9 +102,10 @@ def test_every_model_in_the_table_is_plain(name):
             assert "Array" not in str(parameter.annotation), field
             assert "Callable" not in str(parameter.annotation), field
         if parameter.default is inspect.Parameter.empty:
-            assert field in ("features", "num_classes", "vocabulary"), field
+            assert field in ("features", "num_classes", "num_actions", "vocabulary"), field
     call = inspect.signature(model.__call__).parameters
-    assert list(call) == ["self", "inputs", "lengths", "train"]
+    of_agents = "num_actions" in fields
+    assert list(call) == ["self", "inputs"] + ["lengths", "train"] * (not of_agents)
 
 
 def test_models_are_found_lazily_and_listed():
