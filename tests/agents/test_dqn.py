@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 import rlax
-from runs import assert_same_end
+from run_checks import assert_same_end
 
 import aimodels
 from aimodels.agents.dqn import DQN

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from runs import assert_same_end
+from run_checks import assert_same_end
 
 import aimodels
 from aimodels.config import load_config, load_experiment
