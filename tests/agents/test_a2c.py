@@ -117,12 +117,12 @@ def test_actor_learners_take_turns_with_copies_of_their_own(learners):
 def test_later_gradients_are_of_older_weights():
     """W = 2: the second update is of the first weights, though others are shared by then."""
     one = agent(actor_learners=2, environments=2)
-    begin = one.init(jax.random.key(0), {})
+    begin, step = one.init(jax.random.key(0), {}), jax.jit(one.train_step)
     keys = jax.random.split(jax.random.key(1))
-    first, _ = one.train_step(begin, {}, keys[0])
-    second, _ = one.train_step(first, {}, keys[1])
+    first, _ = step(begin, {}, keys[0])
+    second, _ = step(first, {}, keys[1])
     # As if the first had not been made: the same copy and environment, the same gradient.
-    alone, _ = one.train_step(dataclasses.replace(begin, step=jnp.asarray(1)), {}, keys[1])
+    alone, _ = step(dataclasses.replace(begin, step=jnp.asarray(1)), {}, keys[1])
 
     def moved(new, old):
         return new.params["policy"] - old.params["policy"]
