@@ -140,52 +140,40 @@ def reinforce(name: str) -> dict[str, Any]:
 AGENTS = {"dqn": dqn, "ppo": ppo, "a2c": a2c, "a3c": a3c, "reinforce": reinforce}
 
 
+# Figure and ± for CartPole, Acrobot and MountainCar, from their sources.
+FIGURES = {
+    "dqn": ((488.69, 16.11), (-91.54, 7.20), (-194.95, 8.48)),
+    "ppo": ((490.04, 6.12), (-86.36, 1.32), (-200.00, 0.00)),
+    "a2c": ((500.000, 0.000), (-83.353, 17.213), (-111.263, 24.087)),
+}
+# An earlier state of CleanRL's page.
+EARLIER = {"ppo_cartpole": 488.75, "ppo_acrobot": -82.48}
+
+
 def published() -> list[Row]:
     """Returns after as many steps of the environment as the sources have."""
-    dqn_page = "CleanRL's documentation, experiment results of dqn.py"
-    ppo_page = "CleanRL's documentation, experiment results of ppo.py"
-    zoo = "RL Baselines3 Zoo, benchmark.md"
-    training, greedy = "test/training_return", "test/return"
-    #      row                   variant           metric    figure   spread  source, seconds a seed
-    rows = (
-        ("DQN, CartPole-v1", "dqn_cartpole", training, 488.69, 16.11, dqn_page, 15),
-        ("DQN, Acrobot-v1", "dqn_acrobot", training, -91.54, 7.20, dqn_page, 20),
-        (
-            "DQN, MountainCar-v0",
-            "dqn_mountaincar",
-            training,
-            -194.95,
-            8.48,
-            dqn_page,
-            15,
-        ),
-        ("PPO, CartPole-v1", "ppo_cartpole", training, 490.04, 6.12, ppo_page, 15),
-        ("PPO, Acrobot-v1", "ppo_acrobot", training, -86.36, 1.32, ppo_page, 15),
-        (
-            "PPO, MountainCar-v0",
-            "ppo_mountaincar",
-            training,
-            -200.0,
-            0.0,
-            ppo_page,
-            15,
-        ),
-        ("A2C, CartPole-v1", "a2c_cartpole", greedy, 500.0, 0.0, zoo, 10),
-        ("A2C, Acrobot-v1", "a2c_acrobot", greedy, -83.353, 17.213, zoo, 10),
-    )
-    earlier = {"ppo_cartpole": 488.75, "ppo_acrobot": -82.48}
-    return [
-        Row(
-            name=name,
-            variant=variant,
-            metric=metric,
-            published=figure,
-            spread=spread,
-            source=source,
-            seconds=seconds,
-            alternatives=((earlier[variant], "an earlier state of that page"),)
-            if variant in earlier
-            else (),
-        )
-        for name, variant, metric, figure, spread, source, seconds in rows
-    ]
+    rows = []
+    for agent, figures in FIGURES.items():
+        zoo = agent == "a2c"
+        page = f"documentation of CleanRL, experiment results of {agent}.py"
+        for (name, environment), (figure, spread) in zip(
+            ENVIRONMENTS.items(), figures, strict=True
+        ):
+            variant = f"{agent}_{name}"
+            other = EARLIER.get(variant)
+            rows.append(
+                Row(
+                    name=f"{agent.upper()}, {environment}",
+                    variant=variant,
+                    metric="test/return" if zoo else "test/training_return",
+                    published=figure,
+                    spread=spread,
+                    decimals=3 if zoo else 2,
+                    source="benchmark.md of RL Baselines3 Zoo" if zoo else page,
+                    seconds=20,
+                    alternatives=()
+                    if other is None
+                    else ((other, "an earlier state of that page"),),
+                )
+            )
+    return rows
