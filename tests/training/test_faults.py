@@ -42,7 +42,12 @@ def of_experiments():
     for file in EXPERIMENTS:
         experiment = load_experiment(str(file))
         shrunk = hasattr(experiment.module, "SHRUNK")  # then all variants are one small model
+        agents = set()
         for variant in experiment.variants[:1] if shrunk else experiment.variants:
+            config = experiment.config(variant)
+            if config.environment is not None and config.task.name in agents:
+                continue  # an agent once, whatever it acts in
+            agents.add(config.task.name)
             found.append(pytest.param(str(file), variant, id=f"{file.stem}-{variant}"))
     return found
 
@@ -52,20 +57,23 @@ def test_killed_at_a_random_step_equals_uninterrupted(file, variant, fetched, tm
     overrides = {
         "training.steps": "40",
         "training.log_every": "2",
-        "training.batch_size": "8",
-        "training.split": "train[:64]",
-        "evaluation.splits": "test[:16]",
         "evaluation.batch_size": "16",
         "evaluation.every": "20",
         "checkpoint.every": "4",
         "execution.steps_per_dispatch": "4",
         "replicas.seeds": "0,1",
     }
-    if "mc_dropout" in load_config(f"{file}:{variant}").task.name:
+    full = load_config(f"{file}:{variant}")
+    if full.data is not None:
+        overrides |= {"training.batch_size": "8", "training.split": "train[:64]"}
+        overrides["evaluation.splits"] = "test[:16]"
+        fetched(**full.data)
+    if "samples" in full.task:
         overrides["task.samples"] = "4"
+    if "learning_starts" in full.task:
+        overrides["task.learning_starts"] = "20"
     overrides |= getattr(load_experiment(file).module, "SHRUNK", {})
     config = load_config(f"{file}:{variant}", overrides)
-    fetched(**config.data)
     (tmp_path / "config.json").write_text(to_json(config))
     train(config, tmp_path / "whole", verbose=False)
     random.seed()
