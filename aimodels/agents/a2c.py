@@ -19,7 +19,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from aimodels.agents.policy_gradient import OnPolicy, entropy, log_probability
 from aimodels.environments.base import Array, Transition
@@ -65,17 +64,9 @@ class A2C(OnPolicy):
         params, own = self._of_learner(turn, state)
         own, transitions = self.explore(params, own, key)
         gradients, metrics = jax.grad(self.loss, has_aux=True)(params, transitions)
-        updates, optimizer_state = self.optimizer.update(
-            gradients, state.optimizer_state, state.params
-        )
-        params = optax.apply_updates(state.params, updates)
-        state = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=params,
-            optimizer_state=optimizer_state,
-            extra=self._with_learner(turn, state.extra, own, params),
-        )
+        state, updates = state.updated(self.optimizer, gradients)
+        extra = self._with_learner(turn, state.extra, own, state.params)
+        state = dataclasses.replace(state, extra=extra)
         metrics["training_return"] = own["episodes"].mean_return()
         return state, metrics | norms(gradients, updates)
 

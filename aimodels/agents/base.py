@@ -16,7 +16,6 @@ from aimodels.environments.base import Array, Copies, Environment, Transition
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.tasks.metrics import Mean
 
-Params = Any
 # Episodes of training of which the mean return is reported, as is usual: CleanRL, SB3, Mnih 2015.
 RECENT = 100
 
@@ -27,21 +26,18 @@ class Episodes:
 
     Attributes:
       returns: [RECENT], the newest at `count - 1` modulo RECENT.
-      lengths: int32 [RECENT].
       count: of all that ended.
       running: the mean return so far of those that go on, which stands for the first ones.
     """
 
     returns: Array
-    lengths: Array
     count: Array
     running: Array
 
     @classmethod
     def none(cls) -> Self:
         """Before the first one."""
-        zero = jnp.zeros((), jnp.int32)
-        return cls(jnp.zeros(RECENT), jnp.zeros(RECENT, jnp.int32), zero, jnp.zeros(()))
+        return cls(jnp.zeros(RECENT), jnp.zeros((), jnp.int32), jnp.zeros(()))
 
     def after(self, transitions: Transition) -> Self:
         """With those that ended in transitions [..., N], in the order of their axes."""
@@ -54,7 +50,6 @@ class Episodes:
         returns = transitions.episode_return
         return type(self)(
             returns=self.returns.at[place].set(returns.reshape(-1), mode="drop"),
-            lengths=self.lengths.at[place].set(transitions.episode_length.reshape(-1), mode="drop"),
             count=self.count + done.sum(dtype=jnp.int32),
             running=returns.reshape(-1, returns.shape[-1])[-1].mean(),
         )

@@ -116,25 +116,20 @@ class DQN(Agent):
             state.params, state.extra["target"], sample
         )
         replay = replay.learned(sample["place"], errors)
-        updates, optimizer_state = self.optimizer.update(
-            gradients, state.optimizer_state, state.params
-        )
-        params = optax.apply_updates(state.params, updates)
+        after, updates = state.updated(self.optimizer, gradients)
 
         seen = (state.step + 1) * self.block
         learning = seen > self.learning_starts
-        params, optimizer_state = _pick(
-            learning, (params, optimizer_state), (state.params, state.optimizer_state)
+        params, optimizer_state = optax.tree.where(
+            learning,
+            (after.params, after.optimizer_state),
+            (state.params, state.optimizer_state),
         )
         copied = learning & (seen % self.target_every < self.block)
-        target = _pick(copied, params, state.extra["target"])
+        target = optax.tree.where(copied, params, state.extra["target"])
         extra = {"target": target, "running": running, "episodes": episodes, "replay": replay}
         state = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=params,
-            optimizer_state=optimizer_state,
-            extra=extra,
+            after, params=params, optimizer_state=optimizer_state, extra=extra
         )
         metrics = {
             "loss": loss * learning,
@@ -181,7 +176,3 @@ class DQN(Agent):
 def _of(values: Array, actions: Array) -> Array:
     """The values [B, A] of actions [B]."""
     return jnp.take_along_axis(values, actions[:, None], -1)[:, 0]
-
-
-def _pick(flag: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda x, y: jnp.where(flag, x, y), new, old)

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from aimodels.agents.policy_gradient import (
     PolicyGradient,
@@ -50,16 +49,8 @@ class Reinforce(PolicyGradient):
         transitions, made = whole_episodes(self.copies, logits_of, key)
         episodes = state.extra["episodes"].after(transitions)
         gradients, metrics = jax.grad(self.loss, has_aux=True)(state.params, transitions, made)
-        updates, optimizer_state = self.optimizer.update(
-            gradients, state.optimizer_state, state.params
-        )
-        state = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            optimizer_state=optimizer_state,
-            extra={**state.extra, "episodes": episodes},
-        )
+        state, updates = state.updated(self.optimizer, gradients)
+        state = dataclasses.replace(state, extra={**state.extra, "episodes": episodes})
         metrics["training_return"] = episodes.mean_return()
         return state, metrics | norms(gradients, updates)
 

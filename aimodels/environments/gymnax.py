@@ -53,7 +53,7 @@ class Gymnax(Environment):
         # MinAtar's channels are zeros and ones: a quarter of the memory in a replay.
         self._dtype = jnp.bool_ if id.endswith("-MinAtar") else jnp.float32
         self.max_steps = int(self._parameters.max_steps_in_episode)
-        _, self.observation = jax.eval_shape(self.reset, jax.eval_shape(lambda: jax.random.key(0)))
+        _, self.observation = jax.eval_shape(lambda: self.reset(jax.random.key(0)))
 
     def reset(self, key: Array) -> tuple[Any, Array]:
         """The state and observation with which an episode begins."""

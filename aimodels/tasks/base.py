@@ -46,6 +46,17 @@ class State:
         params = self.params if self.ema is None else self.ema
         return {"params": params, **self.collections}
 
+    def updated(
+        self, optimizer: optax.GradientTransformation, gradients: Params
+    ) -> tuple["State", Params]:
+        """The state after a step of the optimizer, which is counted; and the updates."""
+        updates, optimizer_state = optimizer.update(gradients, self.optimizer_state, self.params)
+        params = optax.apply_updates(self.params, updates)
+        after = dataclasses.replace(
+            self, step=self.step + 1, params=params, optimizer_state=optimizer_state
+        )
+        return after, updates
+
 
 class Task(abc.ABC):
     """What the loop knows of a model, a loss or an agent. All methods are pure."""
@@ -138,21 +149,11 @@ class SupervisedTask(Task):
         batch = self.transforms(batch, transform_key, train=True)
         gradients, metrics, collections = self._gradients(state, batch, dropout_key)
         gradients, metrics = averaged((gradients, metrics))
-        updates, optimizer_state = self.optimizer.update(
-            gradients, state.optimizer_state, state.params
-        )
-        params = optax.apply_updates(state.params, updates)
+        state, updates = state.updated(self.optimizer, gradients)
         ema = state.ema
         if ema is not None:
-            ema = ema_update(ema, params, self.ema_decay)
-        state = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=params,
-            optimizer_state=optimizer_state,
-            collections=collections,
-            ema=ema,
-        )
+            ema = ema_update(ema, state.params, self.ema_decay)
+        state = dataclasses.replace(state, collections=collections, ema=ema)
         return state, metrics | norms(gradients, updates)
 
     def _gradients(

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from aimodels.data.feed import Feed
 from aimodels.modules.blocks import dividing, mapping
@@ -323,10 +324,8 @@ def _keep(before: State, after: State, still: jax.Array) -> State:
 
     But for what a task keeps in `extra`: a replay memory would be copied whole in each step.
     """
-    kept = jax.tree.map(
-        lambda x, y: jnp.where(still, x, y),
-        dataclasses.replace(before, extra=None),
-        dataclasses.replace(after, extra=None),
+    kept = optax.tree.where(
+        still, dataclasses.replace(before, extra=None), dataclasses.replace(after, extra=None)
     )
     return dataclasses.replace(kept, extra=after.extra)
 
