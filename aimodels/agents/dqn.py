@@ -85,10 +85,10 @@ class DQN(Agent):
         )
 
     def _memory(self) -> Replay:
-        seen = self.environment.observation
+        seen, frames = self.environment.observation, self.environment.stacked_frames
         if isinstance(self.priority_exponent, float) and self.priority_exponent == 0:
-            return Replay.empty(self.capacity, seen, self.block)
-        return Prioritised.empty(self.capacity, seen, self.block, self.priority_exponent)
+            return Replay.empty(self.capacity, seen, self.block, frames)
+        return Prioritised.empty(self.capacity, seen, self.block, frames, self.priority_exponent)
 
     def values(self, params: Params, observation: Array) -> Array:
         """Q(s, ·), [B, A]."""

@@ -45,11 +45,14 @@ class Environment(abc.ABC):
       observation: shape and dtype of an observation.
       num_actions: A; an action is an int32 scalar, 0 to A - 1.
       max_steps: the longest episode.
+      stacked_frames: if more than 1, an observation is as many frames of the episode, the newest
+        last on its last axis; the first one stands for those before it.
     """
 
     observation: jax.ShapeDtypeStruct
     num_actions: int
     max_steps: int
+    stacked_frames: int = 1
 
     @abc.abstractmethod
     def reset(self, key: Array) -> tuple[Any, Array]:

@@ -24,12 +24,19 @@ def gelu(inputs: jax.Array) -> jax.Array:
     return nn.gelu(inputs, approximate=False)
 
 
+def dsilu(inputs: jax.Array) -> jax.Array:
+    """The derivative of SiLU, σ(x) (1 + x (1 - σ(x))): Elfwing et al. 2018, equation 11."""
+    gate = nn.sigmoid(inputs)
+    return gate * (1 + inputs * (1 - gate))
+
+
 def identity(inputs: jax.Array) -> jax.Array:
     """The inputs."""
     return inputs
 
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "dsilu": dsilu,
     "elu": nn.elu,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,

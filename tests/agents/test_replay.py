@@ -72,6 +72,89 @@ def test_a_truncated_episode_is_bootstrapped_from_its_last_observation():
     np.testing.assert_allclose(sample["next_observation"][:, 0], [4.5])
 
 
+PICTURE = jax.ShapeDtypeStruct((2, 2, 3), jnp.uint8)
+
+
+def episodes(lengths, environments, kinds):
+    """Transitions [T, N] of episodes of these lengths, in turn, whose frames are numbered.
+
+    Environment e has frame 100 e + 1, 100 e + 2, ...; each end is by `kinds`, in turn.
+    """
+    rows = []
+    number = 0
+    for length, kind in zip(lengths, kinds, strict=True):
+        number += 1
+        frames = [number]
+        for step in range(length):
+            number += 1
+            frames.append(number)
+            padded = [frames[0]] * 3 + frames
+            last = step == length - 1
+            rows.append((padded[-4:-1], padded[-3:], step, last and kind))
+    offset = 100 * np.arange(environments)
+
+    def pictures(index):
+        numbers = np.asarray([row[index] for row in rows])[:, None] + offset[:, None]
+        return jnp.asarray(
+            np.broadcast_to(numbers[:, :, None, None], (*numbers.shape[:2], 2, 2, 3))
+        )
+
+    def flags(kind):
+        ends = np.asarray([row[3] == kind for row in rows])
+        return jnp.asarray(np.repeat(ends[:, None], environments, 1))
+
+    step = np.repeat(np.asarray([row[2] for row in rows])[:, None], environments, 1)
+    return Transition(
+        observation=pictures(0).astype(jnp.uint8),
+        action=jnp.asarray(step, jnp.int32),
+        reward=jnp.asarray(step + 1, jnp.float32),
+        terminated=flags("terminated"),
+        truncated=flags("truncated"),
+        next_observation=pictures(1).astype(jnp.uint8),
+        episode_return=jnp.zeros(step.shape),
+        episode_length=jnp.asarray(step + 1, jnp.int32),
+    )
+
+
+@pytest.mark.parametrize("kind", [Replay, Prioritised])
+@pytest.mark.parametrize("n_step", [1, 3])
+@pytest.mark.parametrize("capacity", [16, 48])
+def test_frames_stored_once_give_the_examples_that_were_seen(kind, n_step, capacity):
+    """The same examples as from whole observations, but the ends that were cut off."""
+    lengths, environments = (1, 5, 2, 7, 4), 2
+    kinds = ("terminated", "truncated", "terminated", "truncated", False)
+    made = episodes(lengths, environments, kinds)
+    steps = len(made.action)
+    once = kind.empty(capacity, PICTURE, environments, frames=3)
+    whole = kind.empty(capacity, PICTURE, environments)
+    for step in range(steps):
+        one = jax.tree.map(lambda x, step=step: x[step : step + 1], made)
+        once, whole = once.add(one), whole.add(one)
+
+    sample = once.sample(jax.random.key(0), 4_000, n_step, environments, 0.9)
+    expected = whole.example(sample["place"], n_step, environments, 0.9)
+    counts = np.asarray(sample["weight"]) > 0
+    assert not counts.all()
+    # Where the weight is 0 an episode was cut off; where the discount is, nothing comes after.
+    goes_on = counts & (np.asarray(sample["discount"]) > 0)
+    for name in ("observation", "action", "reward"):
+        np.testing.assert_array_equal(sample[name], expected[name])
+    np.testing.assert_array_equal(sample["discount"][counts], expected["discount"][counts])
+    following = sample["next_observation"][goes_on], expected["next_observation"][goes_on]
+    np.testing.assert_array_equal(*following)
+    # All that have their frames and their steps are there: 2 of the oldest lack the former once
+    # they are overwritten, n of the newest the latter.
+    missing = n_step + (2 if steps > capacity // environments else 0)
+    starts = min(steps, capacity // environments) - missing
+    assert len(np.unique(sample["place"])) == starts * environments
+
+
+def test_a_million_frames_of_atari_take_less_than_8_gb():
+    seen = jax.ShapeDtypeStruct((84, 84, 4), jnp.uint8)
+    replay = jax.eval_shape(lambda: Replay.empty(1_000_000, seen, 4, frames=4))
+    assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(replay)) < 8e9
+
+
 def test_priorities_decide_how_often_and_weights_make_up_for_it():
     replay = filled(Prioritised, capacity=20, steps=20, environments=1)
     errors = jnp.arange(20.0)

@@ -20,7 +20,15 @@ def shape(*sizes, dtype="float32"):
 SIGNALS, IMAGES, TOKENS = shape(1, 40), shape(1, 28, 28, 1), shape(1, 64, dtype="int32")
 PICTURES = shape(1, 224, 224, 3)
 
+ATARI = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+
 COUNTS = {
+    # Mnih et al. 2015, four actions.
+    "nature dqn": (
+        1_686_180,
+        models.value_networks.QNetwork(4, features=(512,), convolutions=ATARI, scale=255.0),
+        shape(1, 84, 84, 4, dtype="uint8"),
+    ),
     # Greydanus & Kobak 2024: the four models of MNIST-1D.
     "mnist1d logistic regression": (410, models.Linear(10), SIGNALS),
     "mnist1d mlp": (15_210, models.MLP((100, 100), 10, residual=True), SIGNALS),
