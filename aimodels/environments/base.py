@@ -176,7 +176,7 @@ class Copies:
             episode_length=running.episode_length + 1,
         )
         state, observation = jax.tree.map(
-            lambda new, old: jnp.where(_like(transition.done, old), new, old.astype(new.dtype)),
+            lambda new, old: jnp.where(expanded(transition.done, old), new, old.astype(new.dtype)),
             chances.begin,
             (step.state, step.observation),
         )
@@ -186,6 +186,6 @@ class Copies:
         ), transition
 
 
-def _like(flags: Array, array: Array) -> Array:
+def expanded(values: Array, array: Array) -> Array:
     """[N] as [N, 1, ...] with as many axes as the array."""
-    return flags.reshape(flags.shape + (1,) * (array.ndim - flags.ndim))
+    return values.reshape(values.shape + (1,) * (array.ndim - values.ndim))

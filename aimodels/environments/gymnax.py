@@ -4,6 +4,7 @@ Lange, "gymnax: A JAX-based Reinforcement Learning Environment Library", 2022.
 """
 
 import dataclasses
+import inspect
 from typing import Any
 
 import jax
@@ -19,22 +20,38 @@ Array = jax.Array
 class Gymnax(Environment):
     """An environment of gymnax by its name, such as CartPole-v1 or Breakout-MinAtar.
 
-    Its observations are what the published environment shows. MinAtar's actions are the minimal set
-    of the game, as gymnax has it.
+    Its observations are what the published environment shows.
 
     Args:
       id: the name.
       max_steps: after so many steps an episode is cut off; None is the environment's own limit.
       options: further fields of the environment's parameters, e.g. `{"gravity": 1.6}`.
+      arguments: of the environment itself, e.g. `{"size": 20}` of DeepSea-bsuite, or
+        `{"use_minimal_action_set": False}` for all six actions in a game of MinAtar.
+      sticky_actions: how likely it is that the last action is done again instead of the new one
+        (Machado et al. 2018, section 5; 0.1 in MinAtar).
     """
 
-    def __init__(self, id: str, max_steps: int | None = None, options: dict | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        max_steps: int | None = None,
+        options: dict | None = None,
+        arguments: dict | None = None,
+        sticky_actions: float = 0.0,
+    ) -> None:
         gymnax = needed("gymnax", f"environment gymnax {id}")
         known = gymnax.registered_envs
         if id not in known:
             raise unknown("environment", id, known)
         self.id = id
-        self._environment, parameters = gymnax.make(id)
+        arguments = dict(arguments or {})
+        takes = inspect.signature(type(gymnax.make(id)[0]).__init__).parameters
+        for name in arguments:
+            if name not in takes:
+                others = set(takes) - {"self"}
+                raise UserError(f"environment.arguments: {unknown('argument', name, others)}")
+        self._environment, parameters = gymnax.make(id, **arguments)
         fields = {field.name for field in dataclasses.fields(parameters)}
         changed = dict(options or {})
         for name in changed:
@@ -51,6 +68,7 @@ class Gymnax(Environment):
             )
         self.num_actions = int(space.n)
         # MinAtar's channels are zeros and ones: a quarter of the memory in a replay.
+        self._sticky = sticky_actions
         self._dtype = jnp.bool_ if id.endswith("-MinAtar") else jnp.float32
         self.max_steps = int(self._parameters.max_steps_in_episode)
         _, self.observation = jax.eval_shape(lambda: self.reset(jax.random.key(0)))
@@ -58,10 +76,24 @@ class Gymnax(Environment):
     def reset(self, key: Array) -> tuple[Any, Array]:
         """The state and observation with which an episode begins."""
         observation, state = self._environment.reset_env(key, self._parameters)
-        return _arrays(state), jnp.asarray(observation, self._dtype)
+        state = _arrays(state)
+        if self._sticky:
+            state = {"state": state, "action": jnp.zeros((), jnp.int32)}
+        return state, jnp.asarray(observation, self._dtype)
 
     def step(self, state: Any, action: Array, key: Array) -> Step:
         """What an action leads to."""
+        if self._sticky:
+            key, sticky_key = jax.random.split(key)
+            again = jax.random.bernoulli(sticky_key, self._sticky)
+            action = jnp.where(again, state["action"], action).astype(jnp.int32)
+            step = self._step(state["state"], action, key)
+            return step.replace(  # type: ignore[attr-defined]
+                state={"state": step.state, "action": action}
+            )
+        return self._step(state, action, key)
+
+    def _step(self, state: Any, action: Array, key: Array) -> Step:
         observation, state, reward, terminated, _ = self._environment.step_env(
             key, state, action, self._parameters
         )

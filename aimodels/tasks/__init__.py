@@ -8,6 +8,7 @@ TASKS: dict[str, str] = {
     "dqn": "aimodels.agents.dqn:DQN",
     "tabular": "aimodels.agents.tabular:Tabular",
     "reinforce": "aimodels.agents.reinforce:Reinforce",
+    "actor_critic_traces": "aimodels.agents.actor_critic_traces:ActorCriticTraces",
     "a2c": "aimodels.agents.a2c:A2C",
     "ppo": "aimodels.agents.ppo:PPO",
 }

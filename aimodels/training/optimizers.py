@@ -149,17 +149,22 @@ def rmsprop(
     eps: float = 1e-8,
     eps_in_sqrt: bool = False,
     centered: bool = False,
+    bias_correction: bool = False,
     momentum: float = 0.0,
 ) -> Rule:
     """Hinton 2012, as in PyTorch: g / (√v + eps), v = decay · v + (1 - decay) · g².
 
     `centered` takes the mean gradient's square off v (Graves 2013); with `eps_in_sqrt` it is
-    g / √(v + eps), as in the Atari DQN.
+    g / √(v + eps), as in the Atari DQN; `bias_correction` divides v by 1 - decay^t, as Adam does.
     """
+    if centered and bias_correction:
+        raise UserError("optimizer rmsprop takes centered or bias_correction, not both")
     if centered:
         scaling = _scale_by_centered_rms(decay, eps, eps_in_sqrt)
     else:
-        scaling = optax.scale_by_rms(decay, eps, eps_in_sqrt=eps_in_sqrt)
+        scaling = optax.scale_by_rms(
+            decay, eps, eps_in_sqrt=eps_in_sqrt, bias_correction=bias_correction
+        )
     return _scaled(scaling, _momentum(momentum, False))
 
 

@@ -154,7 +154,9 @@ def textbook_adadelta(rho=0.95, eps=1e-6):
     return descend(direction)
 
 
-def textbook_rmsprop(decay=0.9, eps=1e-8, centered=False, eps_in_sqrt=False, momentum=0.0):
+def textbook_rmsprop(
+    decay=0.9, eps=1e-8, centered=False, eps_in_sqrt=False, momentum=0.0, bias_correction=False
+):
     mean = square = velocity = np.zeros(3)
 
     def direction(t, g, x):
@@ -162,6 +164,8 @@ def textbook_rmsprop(decay=0.9, eps=1e-8, centered=False, eps_in_sqrt=False, mom
         mean = decay * mean + (1 - decay) * g
         square = decay * square + (1 - decay) * g**2
         variance = square - mean**2 if centered else square
+        if bias_correction:
+            variance = variance / (1 - decay**t)
         g = g / (np.sqrt(variance + eps) if eps_in_sqrt else np.sqrt(variance) + eps)
         velocity = momentum * velocity + g
         return LR * velocity
@@ -243,6 +247,10 @@ TEXTBOOK = {
     "Adagrad": ({"name": "adagrad"}, textbook_adagrad),
     "Adadelta": ({"name": "adadelta"}, textbook_adadelta),
     "RMSprop": ({"name": "rmsprop"}, textbook_rmsprop),
+    "RMSprop, corrected": (
+        {"name": "rmsprop", "eps": 1e-4, "eps_in_sqrt": True, "bias_correction": True},
+        lambda: textbook_rmsprop(0.9, 1e-4, eps_in_sqrt=True, bias_correction=True),
+    ),
     "RMSprop with momentum": (
         {"name": "rmsprop", "momentum": 0.5},
         lambda: textbook_rmsprop(momentum=0.5),
