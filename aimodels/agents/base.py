@@ -27,17 +27,19 @@ class Episodes:
     Attributes:
       returns: [RECENT], the newest at `count - 1` modulo RECENT.
       count: of all that ended.
+      total: the sum of all their returns.
       running: the mean return so far of those that go on, which stands for the first ones.
     """
 
     returns: Array
     count: Array
+    total: Array
     running: Array
 
     @classmethod
     def none(cls) -> Self:
         """Before the first one."""
-        return cls(jnp.zeros(RECENT), jnp.zeros((), jnp.int32), jnp.zeros(()))
+        return cls(jnp.zeros(RECENT), jnp.zeros((), jnp.int32), jnp.zeros(()), jnp.zeros(()))
 
     def after(self, transitions: Transition) -> Self:
         """With those that ended in transitions [..., N], in the order of their axes."""
@@ -51,6 +53,7 @@ class Episodes:
         return type(self)(
             returns=self.returns.at[place].set(returns.reshape(-1), mode="drop"),
             count=self.count + done.sum(dtype=jnp.int32),
+            total=self.total + (returns.reshape(-1) * done).sum(),
             running=returns.reshape(-1, returns.shape[-1])[-1].mean(),
         )
 
@@ -60,30 +63,41 @@ class Episodes:
         mean = self.returns.sum() / jnp.maximum(known, 1)
         return jnp.where(known > 0, mean, self.running)
 
+    def lifetime_return(self) -> Array:
+        """The mean of all that ended; before one has, of those that go on."""
+        mean = self.total / jnp.maximum(self.count, 1)
+        return jnp.where(self.count > 0, mean, self.running)
+
 
 @flax.struct.dataclass
-class Last(clu.metrics.Metric):
-    """`training_return`, which is the same in every batch."""
+class Trained(clu.metrics.Metric):
+    """What is known of the episodes of training, the same in every batch.
 
-    value: Array
+    Attributes:
+      recent: the mean return of the last ones.
+      lifetime: that of all.
+    """
+
+    recent: Array
+    lifetime: Array
 
     @classmethod
-    def from_model_output(cls, *, training_return: Array, **_: Any) -> Self:
-        """From the number."""
-        return cls(value=training_return)
+    def from_model_output(cls, *, episodes: Episodes, **_: Any) -> Self:
+        """From what a state knows of them."""
+        return cls(episodes.mean_return(), episodes.lifetime_return())
 
     @classmethod
     def empty(cls) -> Self:
         """Unknown."""
-        return cls(value=jnp.full((), jnp.nan))
+        return cls(jnp.full((), jnp.nan), jnp.full((), jnp.nan))
 
     def merge(self, other: Self) -> Self:
         """The other's, where it is known."""
-        return type(self)(value=jnp.where(jnp.isnan(other.value), self.value, other.value))
+        return jax.tree.map(lambda new, old: jnp.where(jnp.isnan(new), old, new), other, self)
 
-    def compute(self) -> Array:
-        """The number."""
-        return self.value
+    def compute(self) -> dict[str, Array]:
+        """`training_return` and `lifetime_return`."""
+        return {"training_return": self.recent, "lifetime_return": self.lifetime}
 
 
 @flax.struct.dataclass
@@ -114,10 +128,10 @@ class Played(clu.metrics.Metric):
 
 @flax.struct.dataclass
 class Returns(clu.metrics.Collection):
-    """Of episodes that were played to evaluate, and of the last ones of training."""
+    """Of episodes that were played to evaluate, and of those of training."""
 
     played: Played
-    training_return: Last
+    trained: Trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +160,11 @@ class Agent(Task):
         """What the trained agent does: int32 [B] for observations [B, ...]."""
 
     def eval_step(self, state: State, batch: Batch, key: Array) -> clu.metrics.Collection:
-        """`return` and `length` of episodes that `act` plays; `training_return` of the last 100."""
+        """Of episodes that `act` plays, and of those of training.
+
+        The former have `return` and `length`; of the latter, `training_return` is the mean of the
+        last 100, and `lifetime_return` that of all.
+        """
         mask = batch["mask"]
         returns, lengths = play(
             self.environment, lambda seen, key: self.act(state, seen, key), len(mask), key
@@ -155,7 +173,7 @@ class Agent(Task):
             returns=returns,
             lengths=lengths,
             mask=mask,
-            training_return=state.extra["episodes"].mean_return(),
+            episodes=state.extra["episodes"],
         )
 
     def predict(self, state: State, batch: Batch) -> Array:

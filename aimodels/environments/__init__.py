@@ -4,6 +4,7 @@ They are made by name from the table below, or are a user's own as `package.modu
 """
 
 ENVIRONMENTS: dict[str, str] = {
+    "bsuite": "aimodels.environments.bsuite:Bsuite",
     "gymnax": "aimodels.environments.gymnax:Gymnax",
     "toy_text": "aimodels.environments.toy_text:ToyText",
 }

@@ -1,0 +1,108 @@
+"""bsuite: Osband et al., "Behaviour Suite for Reinforcement Learning", ICLR 2020.
+
+aimodels train --config=experiments/rl/bsuite.py:catch --workdir=runs/catch          # one setting
+aimodels reproduce experiments/rl/bsuite.py --seeds 1
+
+The DQN of the suite's baselines (baselines/jax/dqn): hidden layers of 64 and 64, batches of 32, an
+update a step, the target network renewed every 4 of them, ε = 0.05. Scores are those of the suite's
+analysis, 0 to 1, over all settings of each experiment's sweep; the paper shows them as a radar plot
+without numbers, so none stand beside ours. What is left out: cartpole and mountain car of the suite
+and their variants, which gymnax does not have, and mnist, whose data would have to be downloaded.
+
+Two scores are computed from the mean return, which is all that is kept of the episodes: deep_sea
+counts a size as solved if more than a tenth of all episodes found the treasure (0.99; a way that
+doesn't costs less than 0.01), umbrella_length takes its random rewards on the way to be 0 on
+average (of 10,000 episodes of length 100 their mean is within ± 0.2).
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from aimodels.environments.bsuite import EXPERIMENTS
+from aimodels.reproduce import Row
+
+VARIANTS = tuple(EXPERIMENTS)
+
+
+def get_config(variant: str = "bandit") -> ConfigDict:
+    """DQN at the first setting of an experiment."""
+    return _config(variant, EXPERIMENTS[variant].settings[0])
+
+
+def _config(name: str, setting: int) -> ConfigDict:
+    steps = episodes(name, setting) * EXPERIMENTS[name].length(setting)
+    return ConfigDict(
+        {
+            "environment": {"name": "bsuite", "id": name, "setting": setting},
+            "model": {"name": "QNetwork", "features": (64, 64)},
+            "task": {
+                "name": "dqn",
+                "discount": 0.99,
+                "train_every": 1,
+                "batch_size": 32,
+                "capacity": 10_000,
+                "learning_starts": 100,
+                "target_every": 4,
+                "epsilon": (0.05, 0.05),
+                "loss_name": "squared_error",
+            },
+            "optimizer": {"name": "adam", "learning_rate": 1e-3},
+            "training": {"steps": steps, "log_every": max(steps // 20, 1)},
+            "evaluation": {"batch_size": 100},
+            "execution": {"threads": 1},
+        }
+    )
+
+
+def episodes(name: str, setting: int) -> int:
+    """Of a run: the suite's, or those in which a size of deep_sea must be solved to count."""
+    most = EXPERIMENTS[name].episodes
+    return min(most, 2**setting + 100) if name == "deep_sea" else most
+
+
+# The score of a run from its mean return, as analysis.py of each experiment has it.
+SCORES: dict[str, Callable[[float], float]] = {
+    "bandit": lambda mean: _within(1 - (1 - mean) / 0.5),
+    "catch": lambda mean: _within(1 - (1 - mean) / 1.6),
+    "deep_sea": lambda mean: float(mean > 0.1 * 0.99),
+    "discounting_chain": lambda mean: _within(1 - 10 * (1.1 - mean)),
+    "memory_len": lambda mean: float(1 - mean < 0.75),
+    "umbrella_length": lambda mean: float(1 - mean < 0.5),
+}
+
+
+def _within(score: float) -> float:
+    return min(max(score, 0.0), 1.0)
+
+
+def run_sweep(name: str, folder: Path) -> Sequence[dict[str, Any]]:
+    """Trains at every setting, each with another seed; the score of each."""
+    import aimodels
+
+    results = []
+    for seed, setting in enumerate(EXPERIMENTS[name].settings):
+        config = _config(name, setting)
+        config.replicas = {"seeds": (seed,)}
+        result = aimodels.train(config, folder / str(setting))
+        mean = result.metrics["test/lifetime_return"]
+        results.append({"test/score": SCORES[name](mean), "test/lifetime_return": mean})
+    return results
+
+
+def published() -> list[Row]:
+    """A row an experiment; n is the number of its settings."""
+    return [
+        Row(
+            name=f"DQN, {name}",
+            variant=name,
+            metric="test/score",
+            published=None,
+            source="Osband et al. 2020, whose figures show scores without numbers",
+            seconds=240,
+            run_all=lambda folder, name=name: run_sweep(name, folder),
+        )
+        for name in VARIANTS
+    ]
