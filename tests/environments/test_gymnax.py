@@ -1,5 +1,7 @@
 """Environments written in JAX against those that everybody measures with."""
 
+from pathlib import Path
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from aimodels.environments.base import Copies
 from aimodels.environments.gymnax import Gymnax
 from aimodels.errors import UserError
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 gymnasium.logger.min_level = gymnasium.logger.ERROR
 
 
@@ -95,3 +98,56 @@ def test_mistakes_are_answered_in_one_line():
         Gymnax("Pendulum-v1")
     with pytest.raises(UserError, match=r"environment.options: unknown field 'gravitas'.*gravity"):
         Gymnax("CartPole-v1", options={"gravitas": 1.0})
+
+
+def test_breakout_is_that_of_minatar():
+    """Games recorded by MinAtar's own code, see tests/golden/make_minatar.py."""
+    golden = np.load(GOLDEN / "minatar.npz")
+    games, longest = golden["actions"].shape
+    bits = np.unpackbits(golden["observations"])[: games * longest * 400]
+    observations = bits.reshape(games, longest, 10, 10, 4).astype(bool)
+    everything = {"use_minimal_action_set": False}
+    ours = Gymnax("Breakout-MinAtar", max_steps=10_000, arguments=everything)
+    step = jax.jit(ours.step)
+    begins = {}
+    for seed in range(20):
+        state, _ = ours.reset(jax.random.key(seed))
+        begins[int(state.ball_x) // 9] = state
+    bricks = 0
+    for game in range(games):
+        state = begins[int(golden["start"][game])]
+        for time, action in enumerate(golden["actions"][game]):
+            after = step(state, jnp.int32(action), jax.random.key(0))
+            np.testing.assert_array_equal(after.observation, observations[game, time])
+            assert after.reward == golden["rewards"][game, time]
+            assert after.terminated == golden["terminals"][game, time]
+            bricks += int(after.reward)
+            state = after.state
+            if after.terminated:
+                break
+    assert bricks > 30  # all of a wall: it is built anew
+
+
+def test_sticky_actions_do_the_last_one_again():
+    """To the left after to the right: at place 4 of Breakout, two places apart."""
+    sticky = Gymnax("Breakout-MinAtar", sticky_actions=0.25)
+    number = 4_000
+
+    def place(key):
+        reset_key, first_key, second_key = jax.random.split(key, 3)
+        state, _ = sticky.reset(reset_key)
+        state = sticky.step(state, jnp.int32(1), first_key).state
+        return sticky.step(state, jnp.int32(2), second_key).state["state"].pos
+
+    # The first is left (3) or nothing (4); then right, or the same once more.
+    places = np.bincount(jax.vmap(place)(jax.random.split(jax.random.key(0), number)), minlength=6)
+    chances = {2: 0.75 * 0.25, 4: 0.75 * 0.75 + 0.25 * 0.25, 5: 0.25 * 0.75}
+    for where, chance in chances.items():
+        error = 4 * np.sqrt(number * chance * (1 - chance))  # 4 standard deviations
+        assert abs(places[where] - number * chance) < error
+    assert places.sum() == sum(places[where] for where in chances)
+
+
+def test_an_unknown_argument_says_which_there_are():
+    with pytest.raises(UserError, match=r"environment.arguments: .*sise.*size"):
+        Gymnax("DeepSea-bsuite", arguments={"sise": 5})

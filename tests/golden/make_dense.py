@@ -3,6 +3,7 @@
 python tests/golden/make_dense.py        # needs torch (pip install 'aimodels[goldens]')
 """
 
+import torch
 from recorder import Recorder
 from torch import nn
 from torch.nn import functional
@@ -21,6 +22,8 @@ ACTIVATIONS = {
     "silu": functional.silu,
     "softplus": functional.softplus,
     "tanh": functional.tanh,
+    # By autograd's derivative of its own SiLU.
+    "dsilu": lambda x: torch.autograd.grad(functional.silu(x).sum(), x, create_graph=True)[0],
 }
 
 
