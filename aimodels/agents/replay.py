@@ -59,7 +59,7 @@ class Replay:
         new = {field.name: getattr(transitions, field.name) for field in fields(transitions)}
         if self.frames > 1:
             new["frame"] = transitions.observation[..., -1]
-            new["earlier"] = jnp.minimum(transitions.episode_length - 1, self.frames - 1)
+            new["earlier"] = self._earlier(transitions.done)
 
         def put(name: str, array: Array) -> Array:
             rows = new[name].reshape(block, *array.shape[1:]).astype(array.dtype)
@@ -67,6 +67,20 @@ class Replay:
 
         stored = {name: put(name, array) for name, array in self.stored.items()}
         return self.replace(stored=stored, added=self.added + block)  # type: ignore[attr-defined]
+
+    def _earlier(self, done: Array) -> Array:
+        """How many frames before its own a transition's observation has of its episode, [T, N]."""
+        number = done.shape[1]
+        rows = (self.added - number + jnp.arange(number)) % self.capacity
+        stored = self.stored
+        begins = stored["terminated"][rows] | stored["truncated"][rows] | (self.added == 0)
+
+        def step(carry: tuple, done: Array) -> tuple:
+            earlier, begins = carry
+            earlier = jnp.where(begins, 0, jnp.minimum(earlier + 1, self.frames - 1))
+            return (earlier, done), earlier
+
+        return jax.lax.scan(step, (stored["earlier"][rows].astype(jnp.int32), begins), done)[1]
 
     def sample(
         self, key: Array, number: int, n_step: int, environments: int, gamma: Any, beta: Any = 0.0

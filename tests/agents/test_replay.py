@@ -119,17 +119,18 @@ def episodes(lengths, environments, kinds):
 @pytest.mark.parametrize("kind", [Replay, Prioritised])
 @pytest.mark.parametrize("n_step", [1, 3])
 @pytest.mark.parametrize("capacity", [16, 48])
-def test_frames_stored_once_give_the_examples_that_were_seen(kind, n_step, capacity):
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_frames_stored_once_give_the_examples_that_were_seen(kind, n_step, capacity, at_once):
     """The same examples as from whole observations, but the ends that were cut off."""
-    lengths, environments = (1, 5, 2, 7, 4), 2
+    lengths, environments = (1, 5, 2, 7, 5), 2
     kinds = ("terminated", "truncated", "terminated", "truncated", False)
     made = episodes(lengths, environments, kinds)
     steps = len(made.action)
-    once = kind.empty(capacity, PICTURE, environments, frames=3)
-    whole = kind.empty(capacity, PICTURE, environments)
-    for step in range(steps):
-        one = jax.tree.map(lambda x, step=step: x[step : step + 1], made)
-        once, whole = once.add(one), whole.add(one)
+    once = kind.empty(capacity, PICTURE, environments * at_once, frames=3)
+    whole = kind.empty(capacity, PICTURE, environments * at_once)
+    for step in range(0, steps, at_once):
+        some = jax.tree.map(lambda x, step=step: x[step : step + at_once], made)
+        once, whole = once.add(some), whole.add(some)
 
     sample = once.sample(jax.random.key(0), 4_000, n_step, environments, 0.9)
     expected = whole.example(sample["place"], n_step, environments, 0.9)
