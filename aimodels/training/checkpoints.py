@@ -28,6 +28,12 @@ from aimodels.tasks.base import State
 from aimodels.training.parallel import path_of
 from aimodels.training.processes import fetch, is_first, several, share, share_state
 
+# A state of more bytes, as that of an agent with a memory of pictures, isn't copied, since there may
+# be no room for it: training waits until it is written.
+LARGEST_COPY = 2**32
+# JAX arrays of so many bytes are written in a third of the time that NumPy's take; where there are
+# few, it is the other way round (Orbax 0.12: 350 MB in 1.2 s and 5; 300 of 16 kB in 0.9 s and 0.4).
+LARGE = 2**24
 # In the names of folders that are being written, which no reader takes for a step.
 UNFINISHED = ".orbax-checkpoint-tmp"
 
@@ -52,7 +58,7 @@ class Checkpoints:
     # --- saving ----------------------------------------------------------------------------------
 
     def save(self, step: int, state: State, metrics: dict[str, float]) -> None:
-        """Takes a copy of the state and writes it in the background.
+        """Takes a copy of the state and writes it in the background, unless it is very large.
 
         Args:
           step: must be larger than that of every earlier save.
@@ -64,14 +70,17 @@ class Checkpoints:
           UserError: if an earlier save failed, e.g. because the disk is full.
         """
         self.check()
-        copy = {}
-        for name, leaf in _flatten(state).items():
+        leaves, copy = _flatten(state), {}
+        copied = sum(leaf.nbytes for leaf in leaves.values()) <= LARGEST_COPY
+        for name, leaf in leaves.items():
             array = fetch(leaf)  # all processes take part in it, and one keeps it
             if is_first():
-                copy[name] = np.array(array, copy=True)
+                copy[name] = np.array(array, copy=True) if copied else np.asarray(array)
         if not is_first():
             return
         self._pending.append(self._writer.submit(self._write, step, copy, dict(metrics)))
+        if not copied:
+            self.wait()
 
     def check(self) -> None:
         """Raises the error of a save that failed since the last call."""
@@ -101,10 +110,15 @@ class Checkpoints:
             needed = sum(array.nbytes for array in arrays.values()) + 2**20
             if shutil.disk_usage(self.folder).free < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            here = jax.local_devices(backend="cpu")[0]
+            state = {
+                name: array if array.nbytes < LARGE else jax.device_put(array, here)
+                for name, array in arrays.items()
+            }
             manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about)
+                    state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
                 ),
                 force=True,
             )
