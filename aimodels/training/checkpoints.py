@@ -28,8 +28,8 @@ from aimodels.tasks.base import State
 from aimodels.training.parallel import path_of
 from aimodels.training.processes import fetch, is_first, several, share, share_state
 
-# A state of more bytes, as that of an agent with a memory of pictures, isn't copied, since there may
-# be no room for it: training waits until it is written.
+# A state of more bytes, as that of an agent that remembers pictures, isn't copied: there may be no
+# room for it. Training waits until it is written.
 LARGEST_COPY = 2**32
 # JAX arrays of so many bytes are written in a third of the time that NumPy's take; where there are
 # few, it is the other way round (Orbax 0.12: 350 MB in 1.2 s and 5; 300 of 16 kB in 0.9 s and 0.4).
