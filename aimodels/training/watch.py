@@ -19,7 +19,7 @@ from aimodels.training.films import check_format, write_film
 from aimodels.training.load import load
 
 FRAMES_PER_SECOND = 25  # at most
-MOST_FRAMES = 1000  # of an episode; a longer one is shown faster
+MOST_FRAMES = 1000  # of all episodes together; longer ones are shown faster
 REST = 1.5  # seconds for which an episode's end is shown
 
 
@@ -28,17 +28,18 @@ class Frames:
 
     Args:
       every: steps from one frame to the next.
+      most: frames that are kept.
     """
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, every: int, most: int = MOST_FRAMES) -> None:
+        self.every, self._most = every, most
         self._kept: list[tuple[int, np.ndarray]] = []
 
     def add(self, time: int, draw: Callable[[], np.ndarray], last: bool) -> None:
         """The frame after `time` steps, if it is one to keep; the last one always is."""
         if time % self.every == 0 or last:
             self._kept.append((time, draw()))
-        if len(self._kept) > MOST_FRAMES and not last:
+        if len(self._kept) > self._most and not last:
             self.every *= 2
             self._kept = [(time, frame) for time, frame in self._kept if time % self.every == 0]
 
@@ -89,7 +90,7 @@ def watch(
     played, pictures, seconds = [], [], []
     for episode in range(episodes):
         number = f"episode {episode + 1} of {episodes}" if episodes > 1 else ""
-        frames = Frames(every)
+        frames = Frames(every, max(2, MOST_FRAMES // episodes))
         key = jax.random.fold_in(jax.random.key(seed), episode)
         total, length = _play(agent, loaded.state, key, frames, number)
         played.append({"return": total, "length": length})
@@ -118,15 +119,17 @@ def _play(
     policy = _policy(agent, environment, state, key)
     reset_key, key = jax.random.split(key)
     now, observation = jax.jit(environment.reset)(reset_key)
-    total, time, done, path = 0.0, 0, False, [np.asarray(observation)]
+    total, time, done = 0.0, 0, False
+    path: list[Any] = [] if policy is None else [np.asarray(observation)]
     while True:
         board = environment.board(now)
         if board is not None:
             print(f"{board}\n", file=sys.stderr)
         else:
+            caption = f"step {time}   return {total:g}"
 
-            def draw(now: Any = now, caption: str = f"step {time}   return {total:g}") -> Any:
-                picture = environment.draw(now, path[-1], path=path, policy=policy)
+            def draw(now: Any = now, observation: Any = observation, caption: str = caption) -> Any:
+                picture = environment.draw(now, observation, path=path, policy=policy)
                 return with_caption(picture, name, caption)
 
             frames.add(time, draw, done)
@@ -138,7 +141,8 @@ def _play(
         time += 1
         total += float(after.reward)
         done = bool(after.terminated | after.truncated) or time >= environment.max_steps
-        path.append(np.asarray(observation))
+        if policy is not None:  # else it may be images, and long
+            path.append(np.asarray(observation))
 
 
 def _policy(

@@ -175,7 +175,11 @@ def test_a_caption_is_added_below():
     picture = np.full((101, 151, 3), 7, np.uint8)
     whole = canvas.with_caption(picture, "left", "right")
     assert whole.shape[0] % 2 == whole.shape[1] % 2 == 0
-    assert (whole[:101, :151] == 7).all()
+    beside = (whole.shape[1] - 151) // 2
+    assert (whole[:101, beside : beside + 151] == 7).all()
+    assert (whole[:101, :beside] == 255).all()
+    wide = np.full((100, 601, 3), 7, np.uint8)
+    assert canvas.with_caption(wide, "left", "right").shape == (126, 602, 3)
     words = (whole[101:] < 128).all(-1)
     assert words[:, :40].any()
     assert words[:, -40:].any()

@@ -16,6 +16,8 @@ SKY, ORANGE, YELLOW = "#56B4E9", "#E69F00", "#F0E442"
 INK, GREY, PALE, WHITE = "#222222", "#8a8a8a", "#dcdcdc", "#ffffff"
 # Pillow's edges are hard: shapes are drawn so many times as large, and made smaller at the end.
 FINE = 3
+# A caption's width in pixels, at the least.
+CAPTION = 420
 # What shows small images is enlarged to about so many pixels.
 ENLARGED = 336
 
@@ -116,11 +118,15 @@ def image(observation: Any) -> np.ndarray | None:
 
 
 def with_caption(picture: np.ndarray, left: str, right: str) -> np.ndarray:
-    """A picture [H, W, 3] with a line of text under it, and W and H even, as films need them."""
-    height, width = picture.shape[:2]
+    """A picture [H, W, 3] with a line of text under it.
+
+    It gets as wide as the text may need, and its sides even, as films need them.
+    """
     line = 26
-    whole = Image.new("RGB", (width + width % 2, (height + line + 1) // 2 * 2), WHITE)
-    whole.paste(Image.fromarray(picture))
+    height = picture.shape[0]
+    width = max(picture.shape[1] + picture.shape[1] % 2, CAPTION)
+    whole = Image.new("RGB", (width, (height + line + 1) // 2 * 2), WHITE)
+    whole.paste(Image.fromarray(picture), ((width - picture.shape[1]) // 2, 0))
     font = ImageFont.load_default(13)
     draw = ImageDraw.Draw(whole)
     middle = height + line / 2
