@@ -114,6 +114,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--step", default="latest", help="latest (default), best, or a number")
     _add_processes(evaluate)
 
+    watch = command("watch", _watch, "film a trained agent that plays; prints returns as JSON")
+    watch.add_argument("--workdir", required=True, help="folder of the run")
+    watch.add_argument("--output", help="FILE.gif or FILE.mp4 (default: watch.gif in the folder)")
+    watch.add_argument("--episodes", type=_positive, default=1, help="to play (default 1)")
+    watch.add_argument("--seed", type=int, default=0, help="of chance (default 0)")
+    watch.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    watch.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
+
     reproduce = command("reproduce", _reproduce, "run a published table, and print it beside ours")
     reproduce.add_argument("file", help="an experiment file with a published table")
     reproduce.add_argument("--seeds", type=_positive, default=5, help="runs a row (default 5)")
@@ -265,6 +273,22 @@ def _evaluate(options: argparse.Namespace) -> None:
         found = evaluate(options.workdir, splits=splits, step=options.step)
         if processes.is_first():
             print(json.dumps(found, indent=2))
+
+
+def _watch(options: argparse.Namespace) -> None:
+    import json
+
+    from aimodels.training.watch import watch
+
+    played = watch(
+        options.workdir,
+        output=options.output,
+        episodes=options.episodes,
+        seed=options.seed,
+        step=options.step,
+        replica=options.replica,
+    )
+    print(json.dumps(played, indent=2))
 
 
 def _reproduce(options: argparse.Namespace) -> None:

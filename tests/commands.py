@@ -92,6 +92,7 @@ def _check_aimodels(arguments, made):
         "train": _check_config,
         "show": _check_config,
         "evaluate": lambda options, _, made: _check_made(options.workdir, made),
+        "watch": lambda options, _, made: _check_made(options.workdir, made),
         "reproduce": _check_reproduce,
         "list": _check_list,
         "data": _check_data,

@@ -190,7 +190,10 @@ def test_overrides_are_taken_out_of_the_arguments():
 
 @pytest.mark.parametrize(
     "command",
-    ["train", "evaluate", "sweep", "reproduce", "report", "list", "show", "data", "data fetch"],
+    [
+        *("train", "evaluate", "watch", "sweep", "reproduce", "report", "list", "show", "data"),
+        "data fetch",
+    ],
 )
 def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit) as caught:

@@ -15,7 +15,7 @@ import pytest
 
 import aimodels
 from aimodels.config import load_experiment, to_json
-from aimodels.reproduce import published
+from aimodels.reproduce import comparison, published
 from aimodels.training.describe import parameter_table
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +24,8 @@ FILES = sorted(ROOT.glob("experiments/**/*.py"))
 EXPERIMENTS = {str(file.relative_to(ROOT)): load_experiment(file) for file in FILES}
 VARIANTS = [(name, variant) for name, file in EXPERIMENTS.items() for variant in file.variants]
 TABLES = [name for name, file in EXPERIMENTS.items() if hasattr(file.module, "published")]
+
+COMPARED = [name for name, file in EXPERIMENTS.items() if hasattr(file.module, "comparison")]
 
 each_variant = pytest.mark.parametrize(
     ("name", "variant"), VARIANTS, ids=[":".join(pair) for pair in VARIANTS]
@@ -131,6 +133,17 @@ def test_published_rows_fit_their_variants(name):
         if row.parameters is not None:
             assert row.variant in experiment.variants
             assert row.parameters == parameters_of(name, row.variant)[1], row.name
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_comparisons_fit_their_rows(name):
+    module = EXPERIMENTS[name].module
+    compared = comparison.check(module.comparison(), module.published())
+    variants = {one for variants in compared.methods.values() for one in variants.values()}
+    for row in module.published():
+        if row.variant in variants:
+            assert row.run is None  # a comparison draws the curves of what was trained
+            assert row.run_all is None
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

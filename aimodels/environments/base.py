@@ -10,11 +10,15 @@ Shapes: N environments, A actions.
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from aimodels.errors import UserError
 
 Array = jax.Array
 
@@ -47,12 +51,14 @@ class Environment(abc.ABC):
       max_steps: the longest episode.
       stacked_frames: if more than 1, an observation is as many frames of the episode, the newest
         last on its last axis; the first one stands for those before it.
+      steps_per_second: at which it is watched.
     """
 
     observation: jax.ShapeDtypeStruct
     num_actions: int
     max_steps: int
     stacked_frames: int = 1
+    steps_per_second: float = 10
 
     @abc.abstractmethod
     def reset(self, key: Array) -> tuple[Any, Array]:
@@ -61,6 +67,44 @@ class Environment(abc.ABC):
     @abc.abstractmethod
     def step(self, state: Any, action: Array, key: Array) -> Step:
         """What an action leads to; not to be called after the end of an episode."""
+
+    def draw(
+        self,
+        state: Any,
+        observation: Any,
+        *,
+        path: Sequence[Any] = (),
+        policy: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """A picture, uint8 [H, W, 3], for who watches. Not pure: it draws on the host.
+
+        By default an observation that is an image is enlarged.
+
+        Args:
+          state: to be drawn.
+          observation: of that state.
+          path: the observations of this episode up to this one.
+          policy: the agent's action in each state [S], where observations are numbers of states.
+
+        Raises:
+          UserError: if it has no picture.
+        """
+        from aimodels.environments.drawings import canvas
+
+        del state, path, policy
+        picture = canvas.image(observation)
+        if picture is None:
+            raise UserError(
+                f"environment {getattr(self, 'id', type(self).__name__)} can't be drawn. What can: "
+                "CartPole-v1, Acrobot-v1, MountainCar-v0, MinAtar's games, toy_text's grids, and "
+                "environments that show images (uint8)"
+            )
+        return picture
+
+    def board(self, state: Any) -> str | None:
+        """A position of a game as text, for who watches; None of what is drawn as a picture."""
+        del state
+        return None
 
 
 @flax.struct.dataclass

@@ -5,16 +5,20 @@ Lange, "gymnax: A JAX-based Reinforcement Learning Environment Library", 2022.
 
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from aimodels.environments.base import Environment, Step
 from aimodels.environments.extra import needed
 from aimodels.errors import UserError, unknown
 
 Array = jax.Array
+# Steps a second when watched: CartPole's is its own time step, the others as in gymnasium.
+PACES = {"CartPole-v1": 50, "Acrobot-v1": 15, "MountainCar-v0": 30}
 
 
 class Gymnax(Environment):
@@ -71,6 +75,7 @@ class Gymnax(Environment):
         self._sticky = sticky_actions
         self._dtype = jnp.bool_ if id.endswith("-MinAtar") else jnp.float32
         self.max_steps = int(self._parameters.max_steps_in_episode)
+        self.steps_per_second = PACES.get(id, self.steps_per_second)
         _, self.observation = jax.eval_shape(lambda: self.reset(jax.random.key(0)))
 
     def reset(self, key: Array) -> tuple[Any, Array]:
@@ -104,6 +109,24 @@ class Gymnax(Environment):
             terminated=jnp.asarray(terminated, bool),
             truncated=self._environment.is_truncated(state, self._parameters),
         )
+
+    def draw(
+        self,
+        state: Any,
+        observation: Any,
+        *,
+        path: Sequence[Any] = (),
+        policy: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Classic control and MinAtar as a picture, uint8 [H, W, 3]."""
+        from aimodels.environments.drawings import classic_control, minatar
+
+        state = state["state"] if self._sticky else state
+        if self.id in classic_control.DRAWINGS:
+            return classic_control.DRAWINGS[self.id](state, self._parameters)
+        if self.id in minatar.CHANNELS:
+            return minatar.draw(self.id, observation)
+        return super().draw(state, observation, path=path, policy=policy)
 
 
 def _arrays(state: Any) -> Any:

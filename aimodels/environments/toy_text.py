@@ -9,6 +9,7 @@ Shapes: S states, A actions, K outcomes of an action.
 
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -83,6 +84,7 @@ class ToyText(Environment):
     transitions: Transitions
     begin: np.ndarray
     num_states: int
+    steps_per_second = 4
 
     def __init__(self, id: str, max_steps: int | None = None, options: dict | None = None) -> None:
         gymnasium = needed("gymnasium", f"environment toy_text {id}")
@@ -100,6 +102,7 @@ class ToyText(Environment):
         self.observation = jax.ShapeDtypeStruct((), jnp.int32)
         self._cumulative = _cumulative(self.transitions.probability)
         self._begin = _cumulative(self.begin)
+        self._made = made.unwrapped
 
     def reset(self, key: Array) -> tuple[TableState, Array]:
         """The state and observation with which an episode begins."""
@@ -120,6 +123,22 @@ class ToyText(Environment):
             terminated=jnp.asarray(table.terminated)[place],
             truncated=time >= self.max_steps,
         )
+
+    def draw(
+        self,
+        state: TableState,
+        observation: Any,
+        *,
+        path: Sequence[Any] = (),
+        policy: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The grid with the agent, its way and its policy, uint8 [H, W, 3]."""
+        from aimodels.environments.drawings.toy_text import drawing_of
+
+        drawing = drawing_of(self._made)
+        if drawing is None:
+            return super().draw(state, observation, path=path, policy=policy)
+        return drawing.draw(int(state.table), [int(number) for number in path], policy)
 
 
 def _has_table(spec: Any) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 from aimodels.errors import UserError, unknown
 
@@ -44,6 +45,8 @@ class Row:
         `run_all(folder)` returns the metrics of each; the folder is there for what it leaves.
       test_examples: for a method without a seed, the size of the test set. The row is then measured
         once, and its interval is the binomial one (`statistics.wilson_interval`).
+      interval: of the mean over seeds: "student", or "bootstrap" (percentiles; Agarwal et al.,
+        NeurIPS 2021) for figures far from normal, such as returns that can't leave a range.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Row:
     run: Callable[[int], Mapping[str, float]] | None = None
     run_all: Callable[[Path], Sequence[Mapping[str, float]]] | None = None
     test_examples: int | None = None
+    interval: Literal["student", "bootstrap"] = "student"
 
     def __post_init__(self) -> None:
         def fail(field: str, takes: str) -> UserError:
@@ -103,6 +107,8 @@ class Row:
             value = getattr(self, field)
             if value is not None and (not isinstance(value, int) or value <= 0):
                 raise fail(field, "a whole number > 0, or None")
+        if self.interval not in ("student", "bootstrap"):
+            raise fail("interval", '"student" or "bootstrap"')
         if self.run is not None and not callable(self.run):
             raise fail("run", "a function of a seed that returns metrics, or None")
         if self.run_all is not None and not callable(self.run_all):

@@ -17,7 +17,8 @@ from typing import Any
 
 from aimodels.config import Experiment, load_experiment
 from aimodels.errors import Stopped, TrainingFailed, UserError
-from aimodels.reproduce import published, table
+from aimodels.reproduce import comparison, published, table
+from aimodels.reproduce.comparison_plots import comparison_png, learning_curves_png
 from aimodels.reproduce.plots import table_png
 from aimodels.reproduce.published import Row
 from aimodels.reproduce.table import Measurement, measure
@@ -76,6 +77,9 @@ def reproduce(
         raise UserError(f"{file} has no published table: it defines no function published()")
     all_rows = published.check(experiment.module.published())
     chosen = published.select(all_rows, rows or ())
+    compared = None
+    if hasattr(experiment.module, "comparison"):
+        compared = comparison.check(experiment.module.comparison(), all_rows)
     folder = Path(workdir) if workdir else Path("runs") / Path(file).stem
     variants = {row.variant: _cost(row, seeds) or 0.0 for row in chosen}
     jobs = min(jobs, len(variants))
@@ -104,6 +108,7 @@ def reproduce(
             [measured.get(row.key) for row in all_rows],
             command=about["command"],
             environment=about,
+            compared=compared and comparison.measure(compared, _results(runs)),
         )
         table.write(result, folder)
     files = {row.name: _row_folder(folder, row.variant, seeds) / "metrics.jsonl" for row in chosen}
@@ -111,7 +116,32 @@ def reproduce(
     table_png(result, folder / "table.png", curves=curves)
     table.show(result)
     print(f"{folder}/table.md, table.json and table.png hold this table", file=sys.stderr)
+    if compared:
+        folders = {row.variant: _row_folder(folder, row.variant, seeds) for row in chosen}
+        _draw_comparison(compared, result, folders, folder)
     return result
+
+
+def _results(runs: Mapping[str, Run]) -> dict[str, Sequence[Mapping[str, float]]]:
+    """The metrics of those that did not fail."""
+    return {variant: run.results for variant, run in runs.items() if not run.error}
+
+
+def _draw_comparison(
+    compared: comparison.Comparison,
+    result: Mapping[str, Any],
+    folders: Mapping[str, Path],
+    folder: Path,
+) -> None:
+    """comparison.png and learning_curves.png, as far as there are runs for them."""
+    title, drawn = result["experiment"], []
+    if result["comparison"]:
+        drawn.append(comparison_png(title, result["comparison"], folder / "comparison.png"))
+    if compared.curve:
+        curves = learning_curves_png(title, compared, folders, folder / "learning_curves.png")
+        drawn += [curves] if curves else []
+    for picture in drawn:
+        print(f"{picture} compares the methods", file=sys.stderr)
 
 
 def _one_by_one(work: Callable[[str], Run], variants: Sequence[str]) -> Iterator[tuple[str, Run]]:

@@ -7,7 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from aimodels.reproduce.published import Row
+from aimodels.sweeps.statistics import estimate, mean
 
 LEVEL = 0.95
 # The standard normal's quantile at (1 + LEVEL) / 2.
@@ -89,6 +92,20 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Summary:
     return Summary(mean, mean - half, mean + half, n)
 
 
+def bootstrap_interval(values: Sequence[float], level: float = LEVEL) -> Summary:
+    """The mean of the values [n], n > 1, and the percentiles of the means of resamples of them.
+
+    Its ends stay within the values, which Student's do not: a return has bounds. Of few runs it is
+    too narrow (see `sweeps.statistics.estimate`); the same values give the same interval.
+    """
+    if len(values) < 2 or not all(math.isfinite(value) for value in values):
+        raise ValueError(f"a bootstrap takes two or more finite values, got {list(values)}")
+    found = estimate(mean, np.array(values)[:, None], level=level)
+    return Summary(
+        math.fsum(values) / len(values), float(found.low), float(found.high), len(values)
+    )
+
+
 def wilson_interval(proportion: float, examples: int) -> tuple[float, float]:
     """The 95 % interval of a proportion measured once on a finite test set (Wilson 1927).
 
@@ -108,7 +125,10 @@ def summarize(row: Row, values: Sequence[float]) -> Summary:
     if row.test_examples is not None and len(values) == 1:
         low, high = wilson_interval(values[0], row.test_examples)
         return Summary(row.scale * values[0], row.scale * low, row.scale * high, 1)
-    return mean_interval([row.scale * value for value in values])
+    scaled = [row.scale * value for value in values]
+    if row.interval == "bootstrap" and len(scaled) > 1:
+        return bootstrap_interval(scaled)
+    return mean_interval(scaled)
 
 
 def verdict(row: Row, ours: Summary) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aimodels.files import write_atomically
-from aimodels.reproduce import statistics
+from aimodels.reproduce import comparison, statistics
 from aimodels.reproduce.published import SPREAD_KINDS, Row, decimals
 from aimodels.training.progress import duration
 
@@ -66,6 +66,7 @@ def make(
     *,
     command: str = "",
     environment: Mapping[str, Any] | None = None,
+    compared: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The table as plain data (table.json).
 
@@ -75,12 +76,14 @@ def make(
       measurements: one for each row, None for a row that was not run.
       command: what the user typed.
       environment: versions and hardware, as in a run's environment.json.
+      compared: what `comparison.measure` returned.
     """
     cells = [_cell(row, ours) for row, ours in zip(rows, measurements, strict=True)]
     return {
         "experiment": experiment,
         "command": command,
         "rows": cells,
+        "comparison": compared,
         "verdict_rule": statistics.VERDICT_RULE,
         "environment": dict(environment or {}),
     }
@@ -145,7 +148,7 @@ def _cell(row: Row, ours: Measurement | None) -> dict[str, Any]:
     words = statistics.verdict(row, summary)
     kind = None
     if summary.low is not None:
-        kind = "binomial" if summary.n == 1 else "student"
+        kind = "binomial" if summary.n == 1 else row.interval
     return cell | {
         "status": "measured",
         "mean": summary.mean,
@@ -296,12 +299,16 @@ def markdown(table: Mapping[str, Any]) -> str:
         out.append(line(texts))
     out += ["", summary_line(table), ""]
     out += [f"{number}. {note}" for number, note in enumerate(notes, 1)] + [""] * bool(notes)
+    if table.get("comparison"):
+        head, *rest = comparison.columns(table["comparison"])
+        out += [line(head), line([":---", *["---:"] * (len(head) - 1)]), *map(line, rest), ""]
+        out += ["\n\n".join(comparison.notes(table["comparison"])), ""]
     sources = dict.fromkeys(cell["source"] for cell in table["rows"])
     out.append(f"Source{'s' * (len(sources) > 1)}: {'; '.join(sources)}.")
     out += ["", f"How to read the verdict: {table['verdict_rule']}"]
     out += [
         "",
-        "Ours is the mean over n seeds with Student's 95 % interval; time is for all n seeds.",
+        f"Ours is the mean over n seeds with {_interval_text(table)}; time is for all n seeds.",
     ]
     machine = hardware_line(table["environment"])
     if machine:
@@ -309,6 +316,15 @@ def markdown(table: Mapping[str, Any]) -> str:
     if table["command"]:
         out += ["", f"Command: `{table['command']}`"]
     return "\n".join(out) + "\n"
+
+
+def _interval_text(table: Mapping[str, Any]) -> str:
+    """Which 95 % intervals the rows have."""
+    kinds = {cell["interval"] for cell in table["rows"]}
+    bootstrap = "the bootstrap's 95 % interval (percentiles; of few seeds it is too narrow)"
+    if "bootstrap" not in kinds:
+        return "Student's 95 % interval"
+    return bootstrap if "student" not in kinds else f"Student's 95 % interval or {bootstrap}"
 
 
 def text(table: Mapping[str, Any], *, width: int = WIDTH, colour: bool = False) -> str:
@@ -345,6 +361,13 @@ def text(table: Mapping[str, Any], *, width: int = WIDTH, colour: bool = False) 
         if texts is heads:
             out.append("  ".join("-" * size for size in sizes))
     out += ["", *textwrap.wrap(summary_line(table), width)]
+    if table.get("comparison"):
+        compared = comparison.columns(table["comparison"])
+        spans = [max(map(len, column)) for column in zip(*compared, strict=True)]
+        for cells in compared if sum(spans) + 2 * len(spans) <= width else ():
+            padded = [c.rjust(span) for c, span in zip(cells[1:], spans[1:], strict=True)]
+            out += [""] * (cells is compared[0])
+            out.append("  ".join([cells[0].ljust(spans[0]), *padded]))
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
