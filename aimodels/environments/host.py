@@ -30,8 +30,8 @@ Array = jax.Array
 KEPT = 256
 # An episode of an environment that has no limit; a policy that walks in circles would never end.
 LONGEST = 1000
-# Words of a call before the actions: whether a game that is over is followed by another, the next
-# seed, the action, and the state: seed, time, its 64-bit hash and its checksum.
+# Words of a call before the actions so far: whether another game is to follow one that is over, its
+# seed, the action, and of the state its seed, time and place.
 HEAD = 8
 
 
@@ -151,8 +151,10 @@ class HostEnvironment(Environment):
             [head, state.place, jax.lax.bitcast_convert_type(actions, jnp.uint32)]
         )
         seen, number, flag = self.observation, _shape(jnp.float32), _shape(jnp.bool_)
-        shapes = After(seen, seen, number, number, flag, flag, flag, _shape(jnp.uint32, 3))
-        after = jax.pure_callback(self.games.step, shapes, words, vmap_method="broadcast_all")
+        shapes = (seen, seen, number, number, flag, flag, flag, _shape(jnp.uint32, 3))
+        after = After._make(
+            jax.pure_callback(self.games.step, shapes, words, vmap_method="broadcast_all")
+        )
         renewed = after.game_over & begins
         return after, History(
             seed=jnp.where(renewed, seed, state.seed),
@@ -247,8 +249,12 @@ class Games:
         places = np.array([_place(*item) for item in begun], np.uint32)
         return _reshaped(seeds.shape, observations, places)
 
-    def step(self, words: np.ndarray) -> After:
-        """What actions lead to, leaves [..., *shape], for words [..., HEAD + those of actions]."""
+    def step(self, words: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What actions lead to, the fields of `After` [..., *shape].
+
+        Args:
+          words: uint32 [..., HEAD and those of the actions so far].
+        """
         words = np.asarray(words)
         rows = words.reshape(-1, words.shape[-1])
         seen, number = self._environment.observation, len(rows)
@@ -260,7 +266,7 @@ class Games:
             self._make_room_for(number)
             for row, head in enumerate(rows[:, :HEAD].tolist()):
                 begins, next_seed, action, *state = head
-                history, outcome = self._stepped(action, *state, rows[row, HEAD:])
+                history, outcome = self._stepped(action, state, rows[row, HEAD:])
                 observation[row] = outcome.observation
                 reward[row], score[row] = outcome.reward, outcome.score
                 terminated[row], truncated[row] = outcome.terminated, outcome.truncated
@@ -272,7 +278,7 @@ class Games:
                     shown = outcome.observation
                 following[row], place[row] = shown, _place(history, shown)
         arrays = observation, following, reward, score, terminated, truncated, game_over, place
-        return After._make(_reshaped(words.shape[:-1], *arrays))
+        return _reshaped(words.shape[:-1], *arrays)
 
     def _begun(self, seed: int) -> tuple[int, np.ndarray]:
         """The hash and the first observation of a game."""
@@ -285,17 +291,9 @@ class Games:
             self._keep(history, outcome, game)
         return history, outcome.observation
 
-    def _stepped(
-        self,
-        action: int,
-        seed: int,
-        time: int,
-        high: int,
-        low: int,
-        checksum: int,
-        words: np.ndarray,
-    ) -> tuple[int, Outcome]:
+    def _stepped(self, action: int, state: list[int], words: np.ndarray) -> tuple[int, Outcome]:
         """The hash after an action, and what it led to."""
+        seed, time, high, low, checksum = state
         before = high << 32 | low
         history = _mixed(before, action)
         outcome = self._outcomes.get(history)
@@ -317,10 +315,10 @@ class Games:
                 shown = game.step(action).following
         if shown is None or _checksum(shown) != checksum:
             raise UserError(
-                f"environment {self._environment.id} does not repeat itself from its seed: after "
-                f"the same {len(actions)} actions it shows something else. This run can't be "
-                "resumed exactly; begin it anew in another folder. (If the environment was "
-                "changed or updated since, go back to what it was.)"
+                f"environment {self._environment.id} does not repeat itself from its seed: it "
+                f"shows something else after the same actions ({len(actions)} of them). This run "
+                "can't be resumed exactly; begin it anew in another folder, or, if the environment "
+                "was changed or updated since, go back to what it was"
             )
         return game
 
