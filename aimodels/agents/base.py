@@ -206,7 +206,7 @@ def play(environment: Environment, act: Any, number: int, key: Array) -> tuple[A
         actions = act(running.observation, act_key)
         running, transition = copies.step(running, actions, copies.chance(step_key))
         returns = jnp.where(alive, transition.episode_return, returns)
-        lengths = jnp.where(alive, transition.episode_length, lengths)
+        lengths = jnp.where(alive, time + 1, lengths)
         return time + 1, running, alive & ~transition.finished, returns, lengths
 
     zeros = jnp.zeros(number)

@@ -49,6 +49,8 @@ class Atari(HostEnvironment):
       difficulty: of the game; None is its first.
     """
 
+    stacked_frames = STACK
+
     def __init__(
         self,
         id: str,
@@ -75,18 +77,13 @@ class Atari(HostEnvironment):
             raise UserError(
                 f"environment.sticky_actions: {sticky_actions}; it takes 0 to less than 1"
             )
-        self.sticky_actions, self.frame_skip, self.max_no_ops = (
-            sticky_actions,
-            frame_skip,
-            max_no_ops,
-        )
-        self.life_is_episode, self.fire_at_begin = life_is_episode, fire_at_begin
-        self.clip_rewards, self.all_actions = clip_rewards, all_actions
-        self.mode, self.difficulty = mode, difficulty
+        self.sticky_actions, self.frame_skip = sticky_actions, frame_skip
+        self.max_no_ops, self.fire_at_begin = max_no_ops, fire_at_begin
+        self.life_is_episode, self.clip_rewards = life_is_episode, clip_rewards
+        self._mode, self._difficulty, self._all_actions = mode, difficulty, all_actions
         self.max_steps = max_frames // frame_skip
         self.observation = jax.ShapeDtypeStruct((SIZE, SIZE, STACK), np.uint8)
-        emulator = self.emulator()
-        self.num_actions = len(actions_of(emulator, all_actions))
+        self.num_actions = len(self.actions(self.emulator()))
 
     def emulator(self) -> Any:
         """A new one with the game in it, at its beginning."""
@@ -96,28 +93,29 @@ class Atari(HostEnvironment):
         emulator.setFloat("repeat_action_probability", 0.0)
         emulator.setInt("random_seed", 0)
         emulator.loadROM(self._rom)
-        for name, value, choices, choose in (
-            ("mode", self.mode, emulator.getAvailableModes(), emulator.setMode),
-            (
-                "difficulty",
-                self.difficulty,
-                emulator.getAvailableDifficulties(),
-                emulator.setDifficulty,
-            ),
-        ):
-            if value is not None:
-                if value not in choices:
-                    known = ", ".join(map(str, choices))
-                    raise UserError(
-                        f"environment.{name}: {self.id} has no {name} {value}; it has {known}"
-                    )
-                choose(value)
+        modes, difficulties = emulator.getAvailableModes(), emulator.getAvailableDifficulties()
+        if self._mode is not None:
+            self._check("mode", self._mode, modes)
+            emulator.setMode(self._mode)
+        if self._difficulty is not None:
+            self._check("difficulty", self._difficulty, difficulties)
+            emulator.setDifficulty(self._difficulty)
         emulator.reset_game()
         return emulator
+
+    def actions(self, emulator: Any) -> list[Any]:
+        """Those of the emulator that can be chosen, the first of which does nothing."""
+        all_actions, minimal = emulator.getLegalActionSet, emulator.getMinimalActionSet
+        return all_actions() if self._all_actions else minimal()
 
     def make(self) -> "AtariGame":
         """A game, to be reset."""
         return AtariGame(self)
+
+    def _check(self, name: str, value: int, known: list[int]) -> None:
+        if value not in known:
+            takes = ", ".join(map(str, known))
+            raise UserError(f"environment.{name}: {self.id} has no {name} {value}, only {takes}")
 
 
 class AtariGame:
@@ -129,7 +127,7 @@ class AtariGame:
 
     def __init__(self, of: Atari) -> None:
         self._of, self._emulator = of, of.emulator()
-        self._actions = actions_of(self._emulator, of.all_actions)
+        self._actions = of.actions(self._emulator)
         # Loading the ROM again takes 90 ms, restoring this 50 us; it restores all but the screen.
         self._begin = self._emulator.cloneState(include_rng=True)
         self._first = self._emulator.getScreenGrayscale()
@@ -146,9 +144,9 @@ class AtariGame:
             self._frames(0, 1)
             if self._emulator.game_over():
                 self._restart()
-        while not self._fires():  # a game that is over before it began
+        if not self._fires():  # a game that is over before it began
             self._restart()
-        return self._stacked()
+        return self._begun()
 
     def step(self, action: int) -> Outcome:
         """Holds an action for the frames of a step."""
@@ -158,7 +156,9 @@ class AtariGame:
         gained = self._score - before
         over = self._emulator.game_over()
         truncated = self._time >= of.max_steps and not over
-        lost = of.life_is_episode and self._emulator.lives() < self._lives
+        # Baselines: in some games the last life is 0 for some frames before the game is over.
+        lost = of.life_is_episode and 0 < self._emulator.lives() < self._lives
+        self._lives = self._emulator.lives()
         observation = following = self._stack = _pushed(self._stack, self._frame())
         if over or truncated:
             following = None
@@ -166,8 +166,7 @@ class AtariGame:
             # As Baselines' EpisodicLifeEnv: a step of doing nothing, and FIRE.
             self._frames(0, of.frame_skip)
             going = not self._emulator.game_over() and self._fires()
-            following = self._stacked() if going else None
-        self._lives = self._emulator.lives()
+            following = self._begun() if going else None
         reward = float(np.sign(gained)) if of.clip_rewards else gained
         return Outcome(observation, reward, self._score, over or lost, truncated, following)
 
@@ -175,7 +174,6 @@ class AtariGame:
         self._emulator.restoreState(self._begin)
         self._last = 0
         self._screens[0][:] = self._first
-        self._lives = self._emulator.lives()
 
     def _fires(self) -> bool:
         """FIRE and the action after it, where that is wanted; whether the game goes on."""
@@ -207,8 +205,9 @@ class AtariGame:
             return resized(self._screens[0])
         return resized(np.maximum(*self._screens))
 
-    def _stacked(self) -> np.ndarray:
-        """The screen 4 times, with which an episode begins."""
+    def _begun(self) -> np.ndarray:
+        """The first observation of an episode, the screen 4 times."""
+        self._lives = self._emulator.lives()
         self._stack = np.repeat(resized(self._screens[0])[..., None], STACK, -1)
         return self._stack
 
@@ -241,11 +240,6 @@ def _areas(length: int) -> tuple[csr_matrix, int]:
     begin, start = np.arange(SIZE)[:, None] * area, np.arange(length) * pixel
     overlap = np.minimum(begin + area, start + pixel) - np.maximum(begin, start)
     return csr_matrix(np.maximum(overlap, 0), dtype=np.float32), area
-
-
-def actions_of(emulator: Any, all_actions: bool) -> list[Any]:
-    """The actions of a game, the first of which does nothing."""
-    return emulator.getLegalActionSet() if all_actions else emulator.getMinimalActionSet()
 
 
 def _rom(id: str) -> Any:

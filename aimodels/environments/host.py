@@ -213,9 +213,11 @@ class HostCopies(Copies):
             episode_length=running.episode_length + 1,
             game_over=after.game_over,
         )
-        goes_on = ~after.game_over
         return Running(
-            state, after.following, after.score * goes_on, transition.episode_length * goes_on
+            state=state,
+            observation=after.following,
+            episode_return=after.score * ~after.game_over,
+            episode_length=transition.episode_length * ~transition.done,
         ), transition
 
 
@@ -368,4 +370,4 @@ def _mixed(history: int, number: int) -> int:
 
 def _reshaped(before: tuple[int, ...], *arrays: np.ndarray) -> tuple:
     """Arrays [rows, ...] as [*before, ...]."""
-    return tuple(array.reshape(*before, *array.shape[1:]) for array in arrays)
+    return tuple(array.reshape((*before, *array.shape[1:])) for array in arrays)
