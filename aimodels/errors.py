@@ -1,8 +1,9 @@
 """Errors that are for people: one message, exit code 2, no traceback."""
 
+import contextlib
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
@@ -37,6 +38,21 @@ class Stopped(BaseException):
         where = "" if step is None else f" at step {step:,}"
         name = signal.Signals(number).name
         return f"stopped by {name}{where}; the same command goes on from there"
+
+
+@contextlib.contextmanager
+def raised_on_host() -> Iterator[None]:
+    """Raises anew a `UserError` of a function on the host that a compiled step calls.
+
+    JAX raises an error of its own, with the text of the traceback in it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        _, raised, message = str(error).rpartition(f"\n{UserError.__name__}: ")
+        if not raised:
+            raise
+        raise UserError(message.strip().partition("\n")[0]) from error
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:

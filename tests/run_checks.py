@@ -37,3 +37,14 @@ def assert_same_end(left, right):
 def lines_of(workdir):
     """The text of metrics.jsonl."""
     return (workdir / "metrics.jsonl").read_text()
+
+
+def shrunk(experiment, config):
+    """What makes the models of a file small enough to be trained here, of fields of this config."""
+    overrides = getattr(experiment.module, "SHRUNK", {})
+    fields = {path: path.partition(".") for path in overrides}
+    return {
+        path: overrides[path]
+        for path, (section, _, field) in fields.items()
+        if field in config[section]
+    }

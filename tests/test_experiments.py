@@ -12,6 +12,7 @@ from pathlib import Path
 
 import commands
 import pytest
+from run_checks import shrunk
 
 import aimodels
 from aimodels.config import load_experiment, to_json
@@ -107,11 +108,11 @@ def test_three_steps_of_training_on_the_real_data(name, variant, fetched, tmp_pa
     if full.data is not None:
         fetched(**full.data)
     # A file of models that are too large to train here says what makes them smaller.
-    shrunk = getattr(experiment.module, "SHRUNK", {})
-    config = experiment.config(variant, three_steps(full) | shrunk)
+    smaller = shrunk(experiment, full)
+    config = experiment.config(variant, three_steps(full) | smaller)
     result = aimodels.train(config, tmp_path / "run", verbose=False)
     assert result.results["steps"] == 3
-    if not shrunk:
+    if not smaller:
         assert result.results["parameters"] == parameters_of(name, variant)[1]
     for replica in result.results["replicas"]:
         evaluated = {name.partition("/")[0] for name in replica["metrics"]}

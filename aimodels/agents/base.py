@@ -43,7 +43,7 @@ class Episodes:
 
     def after(self, transitions: Transition) -> Self:
         """With those that ended in transitions [..., N], in the order of their axes."""
-        done = transitions.done.reshape(-1)
+        done = transitions.finished.reshape(-1)
         number = jnp.cumsum(done)
         # Of more than RECENT, two would come to one place: only the last ones go there.
         kept = done & (number > number[-1] - RECENT)
@@ -153,7 +153,7 @@ class Agent(Task):
     @property
     def copies(self) -> Copies:
         """The environments of training."""
-        return Copies(self.environment, self.environments)
+        return self.environment.copies(self.environments)
 
     @abc.abstractmethod
     def act(self, state: State, observation: Array, key: Array) -> Array:
@@ -193,7 +193,7 @@ def play(environment: Environment, act: Any, number: int, key: Array) -> tuple[A
     Returns:
       Their returns [B] and lengths int32 [B].
     """
-    copies = Copies(environment, number)
+    copies = environment.copies(number)
     reset_key, key = jax.random.split(key)
 
     def goes_on(carry: tuple) -> Array:
@@ -206,8 +206,8 @@ def play(environment: Environment, act: Any, number: int, key: Array) -> tuple[A
         actions = act(running.observation, act_key)
         running, transition = copies.step(running, actions, copies.chance(step_key))
         returns = jnp.where(alive, transition.episode_return, returns)
-        lengths = jnp.where(alive, transition.episode_length, lengths)
-        return time + 1, running, alive & ~transition.done, returns, lengths
+        lengths = jnp.where(alive, time + 1, lengths)
+        return time + 1, running, alive & ~transition.finished, returns, lengths
 
     zeros = jnp.zeros(number)
     carry = 0, copies.reset(reset_key), zeros == 0, zeros, zeros.astype(jnp.int32)

@@ -183,7 +183,7 @@ class OnPolicy(PolicyGradient):
           `extra` after them, and the transitions [T, N, ...] to learn from.
         """
         running = extra["running"]
-        copies = Copies(self.environment, len(running.episode_return))
+        copies = self.environment.copies(len(running.episode_return))
 
         def logits_of(observation: Array) -> Array:
             return self.outputs(params, self.seen(extra, observation))[0]

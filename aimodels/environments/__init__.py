@@ -4,7 +4,9 @@ They are made by name from the table below, or are a user's own as `package.modu
 """
 
 ENVIRONMENTS: dict[str, str] = {
+    "atari": "aimodels.environments.atari:Atari",
     "bsuite": "aimodels.environments.bsuite:Bsuite",
+    "gymnasium": "aimodels.environments.gymnasium:Gymnasium",
     "gymnax": "aimodels.environments.gymnax:Gymnax",
     "toy_text": "aimodels.environments.toy_text:ToyText",
 }

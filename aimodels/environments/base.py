@@ -106,6 +106,10 @@ class Environment(abc.ABC):
         del state
         return None
 
+    def copies(self, number: int) -> "Copies":
+        """N = `number` copies of it, which agents act in."""
+        return Copies(self, number)
+
 
 @flax.struct.dataclass
 class Transition:
@@ -118,8 +122,11 @@ class Transition:
       terminated: bool [N].
       truncated: bool [N].
       next_observation: [N, ...], what the action led to, also at the end of an episode.
-      episode_return: [N], the sum of rewards since the episode began, this one counted.
+      episode_return: [N], the sum of rewards since the game began, this one counted; of the game's
+        own, where those to learn from are clipped.
       episode_length: int32 [N], its steps.
+      game_over: bool [N], where a game may go on in another episode, such as the next life; None if
+        each episode is a whole game.
     """
 
     observation: Array
@@ -130,11 +137,17 @@ class Transition:
     next_observation: Array
     episode_return: Array
     episode_length: Array
+    game_over: Array | None = None
 
     @property
     def done(self) -> Array:
         """Whether a new episode begins after it, bool [N]."""
         return self.terminated | self.truncated
+
+    @property
+    def finished(self) -> Array:
+        """Whether its return is that of a whole game, bool [N]."""
+        return self.done if self.game_over is None else self.game_over
 
 
 @flax.struct.dataclass

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.config import Config, load_config, plain, resolve
-from aimodels.errors import UserError
+from aimodels.errors import UserError, raised_on_host
 from aimodels.tasks.base import State
 from aimodels.training.assembly import Assembly, prepare_jax
 from aimodels.training.checkpoints import Checkpoints
@@ -123,7 +123,8 @@ def evaluate(
     """Evaluates a checkpoint of a run: `{"step", "replicas": [{"seed", "metrics", "arrays"}]}`."""
     loaded = load(workdir, step=step)
     evaluator = Evaluator(loaded.config, loaded.layout, splits)
-    scalars, arrays = evaluator(loaded.program, loaded.all_replicas, loaded.step)
+    with raised_on_host():
+        scalars, arrays = evaluator(loaded.program, loaded.all_replicas, loaded.step)
 
     def of(results: Mapping[str, Mapping[str, np.ndarray]], replica: int) -> dict[str, Any]:
         return {name: values[replica].tolist() for name, values in by_split(results).items()}

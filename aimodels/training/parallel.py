@@ -189,12 +189,15 @@ class Layout:
         """
         if not self._divides_replicas:
             return function
+        mesh: Any = self.mesh
+        # Where no other axis divides anything, all are named: only then can steps call the host.
+        alone = mesh.shape["replica"] == self.devices
         return jax.shard_map(
             function,
-            mesh=self.mesh,
+            mesh=mesh,
             in_specs=tuple(P("replica") if each else P() for each in per_replica),
             out_specs=P("replica"),
-            axis_names={"replica"},
+            axis_names=set(mesh.axis_names) if alone else {"replica"},
             check_vma=False,
         )
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from aimodels.config import Config, load_config, resolve
 from aimodels.data.feed import Feed
-from aimodels.errors import UserError, unknown
+from aimodels.errors import UserError, raised_on_host, unknown
 from aimodels.tasks.base import State
 from aimodels.training import processes
 from aimodels.training.assembly import Assembly, count, prepare_jax
@@ -92,7 +92,7 @@ def train(
     assembly = Assembly(config, progress.message)
     feeds = assembly.feeds()
     evaluator = Evaluator(config, assembly.layout)
-    with opened(workdir, config) if first else contextlib.nullcontext():
+    with opened(workdir, config) if first else contextlib.nullcontext(), raised_on_host():
         done = processes.share(read_results(workdir) if first else None)
         if done is not None:
             progress.message(f"{workdir} is finished; its results are in results.json")

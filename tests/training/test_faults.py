@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_checks import assert_same_end, wait_for_step
+from run_checks import assert_same_end, shrunk, wait_for_step
 
 from aimodels.config import load_config, load_experiment, to_json
 from aimodels.errors import UserError
@@ -41,9 +41,9 @@ def of_experiments():
     found = []
     for file in EXPERIMENTS:
         experiment = load_experiment(str(file))
-        shrunk = hasattr(experiment.module, "SHRUNK")  # then all variants are one small model
+        small = hasattr(experiment.module, "SHRUNK")  # then all variants are one small model
         agents = set()
-        for variant in experiment.variants[:1] if shrunk else experiment.variants:
+        for variant in experiment.variants[:1] if small else experiment.variants:
             config = experiment.config(variant)
             if config.environment is not None and config.task.name in agents:
                 continue  # an agent once, whatever it acts in
@@ -72,7 +72,7 @@ def test_killed_at_a_random_step_equals_uninterrupted(file, variant, fetched, tm
         overrides["task.samples"] = "4"
     if "learning_starts" in full.task:
         overrides["task.learning_starts"] = "20"
-    overrides |= getattr(load_experiment(file).module, "SHRUNK", {})
+    overrides |= shrunk(load_experiment(file), full)
     config = load_config(f"{file}:{variant}", overrides)
     (tmp_path / "config.json").write_text(to_json(config))
     train(config, tmp_path / "whole", verbose=False)
