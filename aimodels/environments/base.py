@@ -214,13 +214,28 @@ class Copies:
     def step(
         self, running: Running, actions: Array, chances: Chances
     ) -> tuple[Running, Transition]:
-        """One action [N] in each.
+        """One action [N] in each; where an episode ends, another begins.
 
         Args:
           running: where they stand.
           actions: int32 [N].
           chances: of this step, without the axis T.
         """
+        after, transition = self.advance(running, actions, chances)
+        state, observation = jax.tree.map(
+            lambda new, old: jnp.where(expanded(transition.done, old), new, old.astype(new.dtype)),
+            chances.begin,
+            (after.state, after.observation),
+        )
+        alive = ~transition.done
+        return Running(
+            state, observation, after.episode_return * alive, after.episode_length * alive
+        ), transition
+
+    def advance(
+        self, running: Running, actions: Array, chances: Chances
+    ) -> tuple[Running, Transition]:
+        """`step`, but what is over stays as it ended, and is not to be advanced again."""
         step = jax.vmap(self.environment.step)(running.state, actions, chances.keys)
         transition = Transition(
             observation=running.observation,
@@ -232,14 +247,8 @@ class Copies:
             episode_return=running.episode_return + step.reward,
             episode_length=running.episode_length + 1,
         )
-        state, observation = jax.tree.map(
-            lambda new, old: jnp.where(expanded(transition.done, old), new, old.astype(new.dtype)),
-            chances.begin,
-            (step.state, step.observation),
-        )
-        alive = ~transition.done
         return Running(
-            state, observation, transition.episode_return * alive, transition.episode_length * alive
+            step.state, step.observation, transition.episode_return, transition.episode_length
         ), transition
 
 

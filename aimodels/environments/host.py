@@ -199,9 +199,21 @@ class HostCopies(Copies):
     def step(
         self, running: Running, actions: Array, chances: Chances
     ) -> tuple[Running, Transition]:
-        """One action [N] in each."""
-        advance = jax.vmap(self.environment.advance)
-        after, state = advance(running.state, actions, chances.keys)
+        """One action [N] in each; where a game is over, another begins."""
+        return self._after(running, actions, chances.keys)
+
+    def advance(
+        self, running: Running, actions: Array, chances: Chances
+    ) -> tuple[Running, Transition]:
+        """`step`, but a game that is over stays as it ended, and is not to be advanced again."""
+        del chances
+        return self._after(running, actions, None)
+
+    def _after(
+        self, running: Running, actions: Array, next_seeds: Array | None
+    ) -> tuple[Running, Transition]:
+        advance = jax.vmap(self.environment.advance, (0, 0, None if next_seeds is None else 0))
+        after, state = advance(running.state, actions, next_seeds)
         transition = Transition(
             observation=running.observation,
             action=actions,
@@ -213,11 +225,12 @@ class HostCopies(Copies):
             episode_length=running.episode_length + 1,
             game_over=after.game_over,
         )
+        renewed = after.game_over & (next_seeds is not None)
         return Running(
             state=state,
             observation=after.following,
-            episode_return=after.score * ~after.game_over,
-            episode_length=transition.episode_length * ~transition.done,
+            episode_return=after.score * ~renewed,
+            episode_length=transition.episode_length * ~(transition.done | renewed),
         ), transition
 
 

@@ -113,15 +113,21 @@ def _play(
 ) -> tuple[float, int]:
     """One episode: its return and length. What is seen of it goes to `frames`, or is printed."""
     environment = agent.environment
+    copies = environment.copies(1)
     name = " · ".join(filter(None, (getattr(environment, "id", ""), number)))
-    act = jax.jit(lambda seen, key: agent.act(state, seen[None], key)[0])
-    step = jax.jit(environment.step)
+    act = jax.jit(lambda seen, key: agent.act(state, seen, key))
+    advance = jax.jit(
+        lambda running, actions, key: copies.advance(running, actions, copies.chance(key))
+    )
     policy = _policy(agent, environment, state, key)
     reset_key, key = jax.random.split(key)
-    now, observation = jax.jit(environment.reset)(reset_key)
+    running = jax.jit(copies.reset)(reset_key)
     total, time, done = 0.0, 0, False
-    path: list[Any] = [] if policy is None else [np.asarray(observation)]
+    path: list[Any] = []
     while True:
+        now, observation = jax.tree.map(lambda x: x[0], (running.state, running.observation))
+        if policy is not None:  # else it may be images, and long
+            path.append(np.asarray(observation))
         board = environment.board(now)
         if board is not None:
             print(f"{board}\n", file=sys.stderr)
@@ -136,13 +142,11 @@ def _play(
         if done:
             return total, time
         act_key, step_key = jax.random.split(jax.random.fold_in(key, time))
-        after = step(now, act(observation, act_key), step_key)
-        now, observation = after.state, after.observation
+        actions = act(running.observation, act_key)
+        running, transition = advance(running, actions, step_key)
         time += 1
-        total += float(after.reward)
-        done = bool(after.terminated | after.truncated) or time >= environment.max_steps
-        if policy is not None:  # else it may be images, and long
-            path.append(np.asarray(observation))
+        total = float(transition.episode_return[0])
+        done = bool(transition.finished[0]) or time >= environment.max_steps
 
 
 def _policy(
