@@ -5,5 +5,6 @@ They are made by name from the table below, or are a user's own as `package.modu
 
 ENVIRONMENTS: dict[str, str] = {
     "gymnax": "aimodels.environments.gymnax:Gymnax",
+    "pgx": "aimodels.environments.games:Pgx",
     "toy_text": "aimodels.environments.toy_text:ToyText",
 }

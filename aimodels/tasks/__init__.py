@@ -9,5 +9,6 @@ TASKS: dict[str, str] = {
     "tabular": "aimodels.agents.tabular:Tabular",
     "reinforce": "aimodels.agents.reinforce:Reinforce",
     "a2c": "aimodels.agents.a2c:A2C",
+    "alphazero": "aimodels.agents.alphazero:AlphaZero",
     "ppo": "aimodels.agents.ppo:PPO",
 }
