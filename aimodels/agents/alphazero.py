@@ -1,7 +1,7 @@
-"""AlphaZero: Silver et al., "A general reinforcement learning algorithm that masters chess, shogi,
-and Go through self-play", Science 2018 (arXiv:1712.01815).
+"""AlphaZero: Silver et al., Science 2018 (arXiv:1712.01815).
 
-It plays itself by a tree search that its network guides, and the network learns what the search
+"A general reinforcement learning algorithm that masters chess, shogi, and Go through self-play". It
+plays itself by a tree search that its network guides, and the network learns what the search
 made of each position and how the game ended: loss = (z - v)² - π · log p + c |θ|², whose last term
 is the optimizer's field `l2` = 2 c. As the paper's, and unlike AlphaGo Zero's, one network is
 trained all the time and plays. The search of Danihelka et al. (ICLR 2022) is a field.

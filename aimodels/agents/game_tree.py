@@ -16,6 +16,8 @@ from aimodels.errors import UserError
 
 # Tic-tac-toe has 5,478 positions.
 MOST_POSITIONS = 20_000
+# Moves that are made at once.
+PART = 512
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,9 +79,7 @@ def _explored(game: Game) -> GameTree:
         links.append(children)
         if not len(parents):
             break
-        after = jax.tree.map(
-            np.asarray, step(jax.tree.map(lambda leaf: leaf[parents], level), actions)
-        )
+        after = _after(step, level, parents, actions)
         keys = after.observation.reshape(len(parents), -1)
         _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         known += size
@@ -95,6 +95,19 @@ def _explored(game: Game) -> GameTree:
         terminated=states.terminated,
         outcome=np.where(states.terminated, results, 0).astype(np.float32),
     )
+
+
+def _after(step: Any, level: Any, parents: np.ndarray, actions: np.ndarray) -> Any:
+    """What actions [E] lead to from the states of numbers [E], in parts that are compiled once."""
+    number = len(parents)
+    padded = -(-number // PART) * PART
+    parents, actions = (np.resize(array, padded) for array in (parents, actions))
+    parts = []
+    for start in range(0, padded, PART):
+        here = slice(start, start + PART)
+        states = jax.tree.map(lambda leaf, rows=parents[here]: leaf[rows], level)
+        parts.append(step(states, actions[here]))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:number], *parts)
 
 
 def lost_lines(tree: GameTree, actions: Array) -> Array:

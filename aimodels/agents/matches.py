@@ -55,20 +55,21 @@ def match(
         )
     init_key, open_key, key = jax.random.split(key, 3)
     states = jax.vmap(game.init)(jax.random.split(init_key, number // 2))
-    for open_key in jax.random.split(open_key, opening_moves):
-        states = jax.vmap(game.step)(states, random_legal(states.legal_action_mask, open_key))
+    for time in range(opening_moves):
+        opening = random_legal(states.legal_action_mask, jax.random.fold_in(open_key, time))
+        states = jax.vmap(game.step)(states, opening)
     first, zeros = states.current_player, jnp.zeros(number // 2)
 
+    # One half waits for `one`, the other half for `other`; after their moves they change places.
     def step(carry: tuple) -> tuple:
-        time, begun, answered = carry
-        keys = jax.random.split(jax.random.fold_in(key, time), 4)
-        begun, answered = begun.moved(game, one, keys[0]), answered.moved(game, other, keys[1])
-        begun, answered = begun.moved(game, other, keys[2]), answered.moved(game, one, keys[3])
-        return time + 1, begun, answered
+        time, ones, others = carry
+        keys = jax.random.split(jax.random.fold_in(key, time))
+        return time + 1, others.moved(game, other, keys[1]), ones.moved(game, one, keys[0])
 
     def goes_on(carry: tuple) -> Array:
         return ~(carry[1].states.terminated.all() & carry[2].states.terminated.all())
 
     carry = 0, _Side(states, first, zeros), _Side(states, 1 - first, zeros)
-    _, begun, answered = jax.lax.while_loop(goes_on, step, carry)
-    return jnp.concatenate([begun.results, answered.results])
+    time, ones, others = jax.lax.while_loop(goes_on, step, carry)
+    results = jnp.stack([ones.results, others.results])
+    return jnp.where(time % 2, results[::-1], results).reshape(-1)

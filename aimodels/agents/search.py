@@ -66,7 +66,7 @@ class TreeSearch:
     def __call__(
         self, evaluate: Evaluate, states: Any, key: Array, temperature: Any, noisy: bool
     ) -> Any:
-        """mctx's output: `action` int32 [B], `action_weights` [B, A], and the `search_tree`.
+        """What mctx returns: `action` int32 [B], `action_weights` [B, A], and the `search_tree`.
 
         Args:
           evaluate: the network.
@@ -144,7 +144,7 @@ class MonteCarlo:
     exploration: float = 1.4
 
     def __call__(self, states: Any, key: Array) -> Any:
-        """mctx's tree of each of B positions."""
+        """The tree, as mctx has it, of each of B positions."""
         mctx = needed("mctx", "plain Monte Carlo tree search")
         root_key, key = jax.random.split(key)
         # Priors say no more than what is legal.
