@@ -19,7 +19,6 @@ import numpy as np
 from aimodels.errors import UserError
 
 POINTS = 400 / math.log(10)  # Elo points in a natural logarithm of odds
-RESAMPLES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +86,10 @@ def _connected(beat: np.ndarray) -> bool:
 
 
 def rated(
-    names: Sequence[str], results: dict[tuple[int, int], np.ndarray], seed: int = 0
+    names: Sequence[str],
+    results: dict[tuple[int, int], np.ndarray],
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> list[Rating]:
     """Ratings with intervals, by resampling the games of each pair.
 
@@ -98,6 +100,7 @@ def rated(
       names: of the players; the first one's rating is 0.
       results: (row, column) -> [games], what the row's player got: 1, 0 or -1.
       seed: of the resampling.
+      resamples: how often the games of all pairs are drawn again.
     """
     random = np.random.RandomState(seed)
 
@@ -113,7 +116,7 @@ def rated(
     found = ratings(wins, 1.0)
     resampled = [
         ratings(table(lambda games: random.choice(games, len(games))), 1.0)
-        for _ in range(RESAMPLES)
+        for _ in range(resamples)
     ]
     low, high = np.percentile(resampled, (2.5, 97.5), axis=0)
     played = (wins + wins.T).sum(1)
