@@ -70,6 +70,9 @@ def tic_tac_toe() -> dict[str, Any]:
             "moves": 9,
             "simulations": 32,
             "search": "puct",
+            # More noise than the paper's, for what an opponent's worst moves lead to.
+            "exploration": 2.5,
+            "noise_fraction": 0.5,
             "noise_concentration": 1.0,
             "temperature_moves": 9,
             "updates": 8,

@@ -62,21 +62,24 @@ def made(**changes):
     return task_builder(resolve(small(**changes)))({})
 
 
-def run_game(memory, column, moves, columns=2):
+@jax.jit
+def one_move(memory, state, action, column, number):
+    """The memory and the state after a move by hand in a column."""
+    columns = memory.known.shape[1]
+    here = jnp.arange(columns) == column
+    policy = jnp.where(here[:, None], jax.nn.one_hot(action, 9), 0)
+    memory = memory.add(jnp.where(here[:, None, None, None], state.observation, False), policy)
+    after = GAME.step(state, action)
+    result = jnp.where(here, after.rewards[state.current_player], 0)
+    length = jnp.full(columns, number + 1)
+    return memory.ended(here & after.terminated, result, length), after
+
+
+def run_game(memory, column, moves):
     """The memory after a game by hand in a column, nothing of note happening in the others."""
     state = GAME.init(jax.random.key(0))
     for number, action in enumerate(moves):
-        mover = int(state.current_player)
-        policy = jnp.zeros((columns, 9)).at[column, action].set(1)
-        observation = jnp.zeros((columns, 3, 3, 2), bool).at[column].set(state.observation)
-        memory = memory.add(observation, policy)
-        state = GAME.step(state, action)
-        here = jnp.arange(columns) == column
-        memory = memory.ended(
-            here & state.terminated,
-            jnp.where(here, state.rewards[mover], 0),
-            jnp.full(columns, number + 1),
-        )
+        memory, state = one_move(memory, state, action, column, number)
     assert bool(state.terminated)
     return memory
 
@@ -104,8 +107,8 @@ def test_outcomes_are_those_of_who_was_to_move(moves, outcomes):
 
 
 def test_a_new_game_leaves_the_outcomes_of_the_one_before():
-    memory = run_game(Memory.empty(GAME, 12, 1), 0, [0, 3, 1, 4, 2], columns=1)
-    memory = run_game(memory, 0, [0, 3, 1, 4, 8, 5], columns=1)
+    memory = run_game(Memory.empty(GAME, 12, 1), 0, [0, 3, 1, 4, 2])
+    memory = run_game(memory, 0, [0, 3, 1, 4, 8, 5])
     np.testing.assert_array_equal(memory.outcome[:11, 0], [1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1])
     np.testing.assert_array_equal(memory.known[:, 0], [True] * 11 + [False])
     # The next position takes the last free row, the one after it the oldest, which is forgotten.
@@ -127,7 +130,7 @@ def test_samples_are_of_what_is_known_each_equally_likely():
 def test_self_plays_targets_are_games_that_follow_the_rules():
     """Replays each column of the memory: outcomes come to the movers in turn, and sum up."""
     agent = made(task__moves=30, task__capacity=8 * 40, task__updates=1)
-    state = agent.init(jax.random.key(0), {})
+    state = jax.jit(lambda key: agent.init(key, {}))(jax.random.key(0))
     state, metrics = jax.jit(lambda s, k: agent.train_step(s, {}, k))(state, jax.random.key(1))
     memory = state.extra["memory"]
     known, outcome = np.asarray(memory.known), np.asarray(memory.outcome)
@@ -157,20 +160,21 @@ def test_self_plays_targets_are_games_that_follow_the_rules():
 def test_the_loss_is_the_papers():
     """Cross-entropy and squared error, by NumPy."""
     agent = made()
-    state = agent.init(jax.random.key(0), {})
+    state = jax.jit(lambda key: agent.init(key, {}))(jax.random.key(0))
     random = np.random.RandomState(0)
     examples = {
         "observation": jnp.asarray(random.rand(6, 3, 3, 2) < 0.3),
         "policy": jnp.asarray(random.dirichlet(np.ones(9), 6), jnp.float32),
         "outcome": jnp.asarray([1.0, -1, 0, 1, 1, -1]),
     }
-    loss, (metrics, after) = agent.loss(state.params, state.collections, examples)
+    loss, (metrics, after) = jax.jit(agent.loss)(state.params, state.collections, examples)
     (logits, values), _ = agent.model.apply(
         state.variables, examples["observation"], train=True, mutable=["batch_stats"]
     )
     logits, policy = np.asarray(logits, np.float64), np.asarray(examples["policy"], np.float64)
     log = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    expected = -(policy * log).sum(1) + (np.asarray(values) - examples["outcome"]) ** 2
+    outcome = np.asarray(examples["outcome"])
+    expected = -(policy * log).sum(1) + (np.asarray(values) - outcome) ** 2
     assert float(loss) == pytest.approx(expected.mean(), rel=1e-5)
     floor = -(policy * np.log(policy)).sum(1).mean()
     assert float(metrics["target_entropy"]) == pytest.approx(floor, rel=1e-5)
@@ -180,7 +184,7 @@ def test_the_loss_is_the_papers():
 
 def test_a_batch_is_memorised_to_the_entropy_of_its_targets():
     agent = made(model__channels=32, model__value_features=32)
-    state = agent.init(jax.random.key(0), {})
+    state = jax.jit(lambda key: agent.init(key, {}))(jax.random.key(0))
     random = np.random.RandomState(0)
     examples = {
         "observation": jnp.asarray(random.rand(16, 3, 3, 2) < 0.4),
@@ -275,7 +279,7 @@ def answers(lines):
 @pytest.fixture(scope="module")
 def untrained():
     agent = made(task__simulations=64)
-    return agent, agent.init(jax.random.key(0), {}).variables
+    return agent, jax.jit(lambda key: agent.init(key, {}).variables)(jax.random.key(0))
 
 
 def test_a_game_in_the_terminal(untrained):
