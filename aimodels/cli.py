@@ -169,6 +169,25 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--mode", choices=("max", "min"), help="which end of it is the best")
     report.add_argument("--out", help="the page (default: report.html in DIR if there is one DIR)")
 
+    play = command("play", _play, "play against a trained AlphaZero")
+    play.add_argument("--workdir", required=True, help="folder of the run")
+    play.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    play.add_argument("--simulations", type=_positive, help="of its search (default: the run's)")
+    play.add_argument("--second", action="store_true", help="let it begin")
+    play.add_argument("--seed", type=int, default=0, help="of its search (default 0)")
+
+    elo = command("elo", _elo, "ratings of a run's checkpoints; prints a table, makes elo.png")
+    elo.add_argument("--workdir", required=True, help="folder of the run")
+    elo.add_argument("--games", type=_positive, default=40, help="of each pair (default 40)")
+    elo.add_argument(
+        "--checkpoints", type=_positive, default=8, help="so many at most, evenly spaced (8)"
+    )
+    elo.add_argument("--simulations", type=_positive, help="of its search (default: the run's)")
+    elo.add_argument(
+        "--opening_moves", type=int, default=2, help="random ones before each game (default 2)"
+    )
+    elo.add_argument("--seed", type=int, default=0, help="of openings and chance (default 0)")
+
     listing = command("list", _list, "list experiments, models, tasks, data sets and optimizers")
     listing.add_argument("folder", nargs="?", default="experiments", help="of experiment files")
 
@@ -345,6 +364,44 @@ def _report(options: argparse.Namespace) -> None:
     from aimodels.sweeps.report import report
 
     report(options.folders, metric=options.metric, mode=options.mode, out=options.out)
+
+
+def _play(options: argparse.Namespace) -> None:
+    from aimodels.agents.alphazero import checked
+    from aimodels.agents.play import play
+    from aimodels.training.load import load
+
+    loaded = load(options.workdir, step=options.step)
+    play(
+        checked(loaded.task, "aimodels play"),
+        loaded.state.variables,
+        read=input,
+        write=print,
+        simulations=options.simulations,
+        second=options.second,
+        seed=options.seed,
+    )
+
+
+def _elo(options: argparse.Namespace) -> None:
+    from aimodels.agents.alphazero import checked
+    from aimodels.agents.elo import elo_text, plot_elo, tournament
+    from aimodels.training.load import load_checkpoints
+
+    task, checkpoints = load_checkpoints(options.workdir, options.checkpoints)
+    found = tournament(
+        checked(task, "aimodels elo"),
+        checkpoints,
+        games=options.games,
+        opening_moves=options.opening_moves,
+        simulations=options.simulations,
+        seed=options.seed,
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    print(elo_text(found))
+    picture = Path(options.workdir) / "elo.png"
+    plot_elo(found, list(checkpoints), picture)
+    print(f"picture: {picture}", file=sys.stderr)
 
 
 def _list(options: argparse.Namespace) -> None:

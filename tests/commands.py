@@ -91,8 +91,7 @@ def _check_aimodels(arguments, made):
     {
         "train": _check_config,
         "show": _check_config,
-        "evaluate": lambda options, _, made: _check_made(options.workdir, made),
-        "watch": lambda options, _, made: _check_made(options.workdir, made),
+        **dict.fromkeys(("evaluate", "watch", "play", "elo"), _check_workdir),
         "reproduce": _check_reproduce,
         "list": _check_list,
         "data": _check_data,
@@ -108,6 +107,10 @@ def _check_config(options, overrides, made):
         load_config(options.config, overrides)
     if options.command == "train" and not options.dry_run:
         made.add(options.workdir)
+
+
+def _check_workdir(options, _, made):
+    _check_made(options.workdir, made)
 
 
 def _check_sweep(options, overrides, made):

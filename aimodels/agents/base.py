@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.environments.base import Array, Copies, Environment, Transition
+from aimodels.environments.games import check_single
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.tasks.metrics import Mean
 
@@ -149,6 +150,9 @@ class Agent(Task):
     environment: Environment
     environments: int = 1
     discount: float = 0.99
+
+    def __post_init__(self) -> None:
+        check_single(type(self).__name__, self.environment)
 
     @property
     def copies(self) -> Copies:

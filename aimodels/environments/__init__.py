@@ -8,5 +8,6 @@ ENVIRONMENTS: dict[str, str] = {
     "bsuite": "aimodels.environments.bsuite:Bsuite",
     "gymnasium": "aimodels.environments.gymnasium:Gymnasium",
     "gymnax": "aimodels.environments.gymnax:Gymnax",
+    "pgx": "aimodels.environments.games:Pgx",
     "toy_text": "aimodels.environments.toy_text:ToyText",
 }

@@ -2,10 +2,10 @@
 
 Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
 (per token [B, T, V], if it is a language model) in its `dtype`, in which it also computes;
-parameters are in `param_dtype`. Networks of agents (`value_networks`) are called with observations
-alone, and say themselves what they return. Inputs are converted to `dtype` and not scaled: scaling
-is a transform of the data. Dropout draws from the rng stream "dropout", and its rates may be
-traced.
+parameters are in `param_dtype`. Networks of agents (`value_networks`, `alphazero`) are called with
+observations alone, and say themselves what they return. Inputs are converted to `dtype` and not
+scaled: scaling is a transform of the data. Dropout draws from the rng stream "dropout", and its
+rates may be traced.
 
 With initializer="torch" parameters start as PyTorch's modules start, for figures that were made
 with it.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import flax.linen as nn
 
+    from aimodels.models.alphazero import AlphaZeroNetwork as AlphaZeroNetwork
     from aimodels.models.convolutional import CNN as CNN
     from aimodels.models.gpt import GPT as GPT
     from aimodels.models.linear import Linear as Linear
@@ -33,6 +34,7 @@ MODELS: dict[str, str] = {
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "GPT": "aimodels.models.gpt:GPT",
     "ActorCritic": "aimodels.models.value_networks:ActorCritic",
+    "AlphaZeroNetwork": "aimodels.models.alphazero:AlphaZeroNetwork",
     "QNetwork": "aimodels.models.value_networks:QNetwork",
 }
 

@@ -10,5 +10,6 @@ TASKS: dict[str, str] = {
     "reinforce": "aimodels.agents.reinforce:Reinforce",
     "actor_critic_traces": "aimodels.agents.actor_critic_traces:ActorCriticTraces",
     "a2c": "aimodels.agents.a2c:A2C",
+    "alphazero": "aimodels.agents.alphazero:AlphaZero",
     "ppo": "aimodels.agents.ppo:PPO",
 }

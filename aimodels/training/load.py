@@ -11,7 +11,7 @@ import numpy as np
 
 from aimodels.config import Config, load_config, plain, resolve
 from aimodels.errors import UserError, raised_on_host
-from aimodels.tasks.base import State
+from aimodels.tasks.base import State, Task
 from aimodels.training.assembly import Assembly, prepare_jax
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
@@ -42,6 +42,7 @@ class Loaded:
         self.step = share(_pick_step(self.checkpoints, step) if is_first() else None)
         self.program = self._assembly.program()
         self.layout = self._assembly.layout
+        self._replica = replica
         self.all_replicas = self.checkpoints.restore(self.step, self._assembly.target())
         self.state: State = jax.tree.map(self._of_replica(replica), self.all_replicas)
         self._predict = jax.jit(self.task.predict)
@@ -52,6 +53,11 @@ class Loaded:
         if several() or parallel.data * parallel.model > 1:
             return lambda leaf: leaf[replica]
         return lambda leaf: jax.device_put(leaf[replica], jax.devices()[0])
+
+    def state_of(self, step: int) -> State:
+        """The state of the replica at another checkpoint."""
+        state = self.checkpoints.restore(step, self._assembly.target())
+        return jax.tree.map(self._of_replica(self._replica), state)
 
     @property
     def params(self) -> Any:
@@ -112,6 +118,24 @@ def load(workdir: str | os.PathLike, *, step: int | str = "latest", replica: int
       replica: which one, counted from 0.
     """
     return Loaded(workdir, step, replica)
+
+
+def load_checkpoints(
+    workdir: str | os.PathLike, most: int, *, replica: int = 0
+) -> tuple[Task, dict[int, Any]]:
+    """The task of a run, and the variables of several checkpoints: step -> variables.
+
+    Args:
+      workdir: where it was trained.
+      most: so many of those that are kept, the first and the last among them, evenly spaced.
+      replica: which one, counted from 0.
+    """
+    loaded = load(workdir, replica=replica)
+    steps = loaded.checkpoints.steps()
+    places = np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int)
+    # With one place it is the first one; the last is what was trained.
+    chosen = [steps[place] for place in places] if most > 1 else steps[-1:]
+    return loaded.task, {step: loaded.state_of(step).variables for step in chosen}
 
 
 def evaluate(
