@@ -1,5 +1,6 @@
 """Every command that README tells people to type can be typed."""
 
+import io
 import shlex
 import subprocess
 import sys
@@ -34,14 +35,21 @@ SHORTER = {
 }
 
 
+def shrunk(argument):
+    """The fields that make a config small, as arguments."""
+    fields = load_experiment(argument.removeprefix("--config=").partition(":")[0]).module.SHRUNK
+    return [f"--config.{field}={value}" for field, value in fields.items()]
+
+
 def shorter(line):
     """A command of README's as arguments, with fewer steps and smaller models."""
     _, command, *rest = shlex.split(line, comments=True)
     added = [] if "--dry_run" in rest else SHORTER.get(command, [])
     for file in (argument for argument in rest if "gpt_sizes" in argument):
-        shrunk = load_experiment(file.removeprefix("--config=").partition(":")[0]).module.SHRUNK
-        added = [*added, *(f"--config.{field}={value}" for field, value in shrunk.items())]
+        added += shrunk(file)
         added.append("--config.training.batch_size=8")
+    for file in (argument for argument in rest if "alphazero" in argument):
+        added = [*shrunk(file), "--config.training.steps=4"]
     return [command, *rest, *added]
 
 
@@ -53,6 +61,7 @@ def test_the_commands_of_readme_run_in_their_order(tmp_path, monkeypatch, fetche
     ours = [line for line in lines if line.startswith("aimodels ")]
     here = [line for line in ours if not any(word in line for word in ELSEWHERE)]
     assert len(here) > 12
+    monkeypatch.setattr("sys.stdin", io.StringIO("4\nquit\n"))  # of `play`
     for line in here:
         assert main(shorter(line)) == 0, f"{line}: {capsys.readouterr().err}"
     assert (tmp_path / "runs/cnn/curves.png").is_file()

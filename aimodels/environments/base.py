@@ -101,11 +101,6 @@ class Environment(abc.ABC):
             )
         return picture
 
-    def board(self, state: Any) -> str | None:
-        """A position of a game as text, for who watches; None of what is drawn as a picture."""
-        del state
-        return None
-
     def copies(self, number: int) -> "Copies":
         """N = `number` copies of it, which agents act in."""
         return Copies(self, number)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aimodels.agents.alphazero import AlphaZero
 from aimodels.agents.base import Agent
 from aimodels.environments.base import Environment
 from aimodels.environments.drawings.canvas import with_caption
@@ -60,8 +61,8 @@ def watch(
 ) -> dict[str, Any]:
     """Plays what a run has learned, and writes a film of it.
 
-    The agent acts as it is evaluated, without exploring. What has a picture becomes the film;
-    positions of a game are printed on standard error.
+    The agent acts as it is evaluated, without exploring. One of a game of two players plays both
+    sides, and the boards are printed on standard error: there is no film of it.
 
     Args:
       workdir: of the run.
@@ -72,7 +73,8 @@ def watch(
       replica: which one, counted from 0.
 
     Returns:
-      `{"workdir", "step", "replica", "film": path or None, "episodes": [{"return", "length"}]}`.
+      `{"workdir", "step", "replica", "film": path or None, "episodes": [{"return", "length"}]}`; of
+      a game, the return is that of who began.
 
     Raises:
       UserError: the folder isn't an agent's run, has no such checkpoint, the environment has no
@@ -82,6 +84,9 @@ def watch(
     check_format(film)
     loaded = load(workdir, step=step, replica=replica)
     agent = loaded.task
+    about = {"workdir": str(workdir), "step": loaded.step, "replica": replica}
+    if isinstance(agent, AlphaZero):
+        return {**about, "film": None, "episodes": _games(agent, loaded.state, episodes, seed)}
     if not isinstance(agent, Agent):
         name = loaded.config.task.name
         raise UserError(f"{workdir} is a run of task {name!r}: only an agent's can be watched")
@@ -95,23 +100,31 @@ def watch(
         total, length = _play(agent, loaded.state, key, frames, number)
         played.append({"return": total, "length": length})
         pictures += frames.pictures
-        seconds += [every / pace] * (len(frames.pictures) - 1) + [REST] * bool(frames.pictures)
-    if pictures:
-        write_film(film, pictures, seconds)
-        print(f"{film}: {len(pictures)} frames, {sum(seconds):.0f} s", file=sys.stderr)
-    return {
-        "workdir": str(workdir),
-        "step": loaded.step,
-        "replica": replica,
-        "film": str(film) if pictures else None,
-        "episodes": played,
-    }
+        seconds += [every / pace] * (len(frames.pictures) - 1) + [REST]
+    write_film(film, pictures, seconds)
+    print(f"{film}: {len(pictures)} frames, {sum(seconds):.0f} s", file=sys.stderr)
+    return {**about, "film": str(film), "episodes": played}
+
+
+def _games(agent: AlphaZero, state: State, number: int, seed: int) -> list[dict[str, float]]:
+    """Games of an agent against itself, printed."""
+    from aimodels.agents.play import play
+
+    def write(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    played = []
+    for game in range(number):
+        finished = play(agent, state.variables, read=None, write=write, seed=seed + game)
+        assert finished is not None  # who plays itself does not quit
+        played.append(dict(zip(("return", "length"), finished, strict=True)))
+    return played
 
 
 def _play(
     agent: Agent, state: State, key: jax.Array, frames: Frames, number: str
 ) -> tuple[float, int]:
-    """One episode: its return and length. What is seen of it goes to `frames`, or is printed."""
+    """One episode, whose pictures go to `frames`: its return and length."""
     environment = agent.environment
     copies = environment.copies(1)
     name = " · ".join(filter(None, (getattr(environment, "id", ""), number)))
@@ -128,17 +141,13 @@ def _play(
         now, observation = jax.tree.map(lambda x: x[0], (running.state, running.observation))
         if policy is not None:  # else it may be images, and long
             path.append(np.asarray(observation))
-        board = environment.board(now)
-        if board is not None:
-            print(f"{board}\n", file=sys.stderr)
-        else:
-            caption = f"step {time}   return {total:g}"
+        caption = f"step {time}   return {total:g}"
 
-            def draw(now: Any = now, observation: Any = observation, caption: str = caption) -> Any:
-                picture = environment.draw(now, observation, path=path, policy=policy)
-                return with_caption(picture, name, caption)
+        def draw(now: Any = now, observation: Any = observation, caption: str = caption) -> Any:
+            picture = environment.draw(now, observation, path=path, policy=policy)
+            return with_caption(picture, name, caption)
 
-            frames.add(time, draw, done)
+        frames.add(time, draw, done)
         if done:
             return total, time
         act_key, step_key = jax.random.split(jax.random.fold_in(key, time))

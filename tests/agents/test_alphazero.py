@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import json
 import math
 import shutil
 
@@ -287,7 +288,8 @@ def test_a_game_in_the_terminal(untrained):
     agent, variables = untrained
     said = []
     lines = ["five", "9", "-1", *(str(number) for _ in range(9) for number in range(9))]
-    result = play(agent, variables, read=answers(lines), write=said.append)
+    result, moves = play(agent, variables, read=answers(lines), write=said.append)
+    assert 5 <= moves <= 9
     text = "\n".join(said)
     assert "'five' is no move here; these are: 0, 1, 2, 3, 4, 5, 6, 7, 8" in text
     assert "'9' is no move" in text
@@ -305,6 +307,14 @@ def test_a_game_can_be_left_and_begun_by_the_agent(untrained):
         assert sum(line.startswith("AlphaZero plays") for line in said) == 1
         assert "You are O." in said[0]
         assert said[-1] == "The game is not finished."
+
+
+def test_it_plays_itself(untrained):
+    said = []
+    result, moves = play(*untrained, read=None, write=said.append)
+    assert said[-1] == {1: "X wins.", -1: "O wins.", 0: "A draw."}[result]
+    assert sum(line.startswith("AlphaZero plays") for line in said) == moves
+    assert not any("You" in line for line in said)
 
 
 def test_commands_of_a_run(tmp_path, monkeypatch, capsys):
@@ -329,6 +339,11 @@ def test_commands_of_a_run(tmp_path, monkeypatch, capsys):
         "step 4",
     ]
     assert (folder / "elo.png").stat().st_size > 5000
+    assert main(["watch", f"--workdir={folder}"]) == 0
+    watched = capsys.readouterr()
+    (episode,) = json.loads(watched.out)["episodes"]
+    assert 5 <= episode["length"] <= 9
+    assert watched.err.count("AlphaZero plays") == episode["length"]
     with pytest.raises(UserError, match="takes a run of task alphazero; this one is"):
         aimodels.agents.alphazero.checked(object(), "aimodels play")
 

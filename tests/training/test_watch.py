@@ -91,15 +91,15 @@ def test_the_film_goes_to_the_work_folder_and_takes_replica_and_step(cartpole):
 def test_what_is_filmed_is_what_the_agent_does(cartpole):
     """The same episode, played here step by step."""
     run = aimodels.load(cartpole)
-    environment = run.task.environment
+    copies = run.task.environment.copies(1)
     key = jax.random.fold_in(jax.random.key(0), 0)
     reset_key, key = jax.random.split(key)
-    state, observation = environment.reset(reset_key)
+    running = copies.reset(reset_key)
     for length in range(1, 41):
         _, step_key = jax.random.split(jax.random.fold_in(key, length - 1))
-        step = environment.step(state, run.predict(observation[None])[0], step_key)
-        state, observation = step.state, step.observation
-        if step.terminated or step.truncated:
+        actions = run.predict(running.observation)
+        running, transition = copies.step(running, actions, copies.chance(step_key))
+        if transition.done[0]:
             break
     assert watch(cartpole)["episodes"] == [{"return": float(length), "length": length}]
 
