@@ -126,19 +126,6 @@ def test_a_table_is_filmed_with_its_policy(tmp_path, monkeypatch):
     np.testing.assert_array_equal(values, np.asarray(q).max(-1))
 
 
-def test_a_game_prints_its_boards(tmp_path, monkeypatch, cartpole, capsys):
-    from aimodels.environments.gymnax import Gymnax
-
-    monkeypatch.setattr(Gymnax, "board", lambda self, state: f"the cart is at {float(state.x):.3f}")
-    film = tmp_path / "none.gif"
-    code, out, err = run(capsys, "watch", f"--workdir={cartpole}", f"--output={film}")
-    assert code == 0
-    played = json.loads(out)
-    assert played["film"] is None
-    assert not film.exists()
-    assert err.count("the cart is at") == played["episodes"][0]["length"] + 1
-
-
 def test_long_episodes_get_sparser_frames_and_keep_their_end():
     frames = Frames(2)
     length = 2 * MOST_FRAMES * 3 + 1
