@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from aimodels.arguments import parser, split_overrides
 from aimodels.errors import Stopped, TrainingFailed, UserError
-
-EPILOG = "Every field of a config can be given as --config.SECTION.FIELD=VALUE."
 
 
 def program() -> None:
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"`aimodels {options.command}` takes no --config fields")
         options.overrides = overrides
         _quiet_libraries()
-        options.run(options)
+        COMMANDS[options.command](options)
         sys.stdout.flush()
         return 0
     except (UserError, TrainingFailed, Stopped) as error:
@@ -64,167 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-
-
-def split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments without `--config.a.b=value` or `--config.a.b value`, and those as a dict."""
-    rest: list[str] = []
-    overrides: dict[str, str] = {}
-    items = iter(arguments)
-    for item in items:
-        if not item.startswith("--config."):
-            rest.append(item)
-            continue
-        field, equals, value = item.removeprefix("--config.").partition("=")
-        if not equals:
-            value = next(items, None)
-            if value is None:
-                raise UserError(f"--config.{field} has no value: give --config.{field}=VALUE")
-        overrides[field] = value
-    return rest, overrides
-
-
-def parser() -> argparse.ArgumentParser:
-    """The commands and their flags."""
-    top = argparse.ArgumentParser(
-        prog="aimodels",
-        description="Train, compare and reproduce deep-learning models with JAX and Flax.",
-        epilog=EPILOG,
-        allow_abbrev=False,
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(
-            name, help=text, description=text, epilog=EPILOG, allow_abbrev=False
-        )
-        made.set_defaults(run=run)
-        return made
-
-    config = "FILE.py[:variant] of an experiment, or the config.json of a work folder"
-    train = command("train", _train, "train a config, or go on with it")
-    train.add_argument("--config", required=True, metavar="FILE", help=config)
-    train.add_argument("--workdir", required=True, help="folder of the run; made if missing")
-    train.add_argument("--dry_run", action="store_true", help="check everything, train nothing")
-    _add_processes(train)
-
-    evaluate = command("evaluate", _evaluate, "evaluate a trained run; prints JSON")
-    evaluate.add_argument("--workdir", required=True, help="folder of the run")
-    evaluate.add_argument("--split", action="append", help="e.g. test or train[:10%%]; repeatable")
-    evaluate.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    _add_processes(evaluate)
-
-    watch = command("watch", _watch, "film a trained agent that plays; prints returns as JSON")
-    watch.add_argument("--workdir", required=True, help="folder of the run")
-    watch.add_argument("--output", help="FILE.gif or FILE.mp4 (default: watch.gif in the folder)")
-    watch.add_argument("--episodes", type=_positive, default=1, help="to play (default 1)")
-    watch.add_argument("--seed", type=int, default=0, help="of chance (default 0)")
-    watch.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    watch.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
-
-    reproduce = command("reproduce", _reproduce, "run a published table, and print it beside ours")
-    reproduce.add_argument("file", help="an experiment file with a published table")
-    reproduce.add_argument("--seeds", type=_positive, default=5, help="runs a row (default 5)")
-    reproduce.add_argument("--rows", help="only these, separated by commas; `all` adds long ones")
-    reproduce.add_argument(
-        "--jobs", type=_positive, help="rows at the same time (default: one a core)"
-    )
-    reproduce.add_argument("--workdir", help="where results go (default runs/<experiment>)")
-    reproduce.add_argument("--dry_run", action="store_true", help="say what it would cost, and end")
-
-    sweep = command("sweep", _sweep, "train many settings, as few programs as possible")
-    sweep.add_argument("--config", required=True, metavar="FILE", help=config)
-    sweep.add_argument("--workdir", required=True, help="folder of the sweep; made if missing")
-    sweep.add_argument(
-        "--set",
-        action="append",
-        metavar="FIELD=V1,V2",
-        help="values to try, instead of the file's sweep(); repeatable",
-    )
-    sweep.add_argument("--seeds", type=_positive, default=1, help="runs a setting (default 1)")
-    sweep.add_argument("--search", choices=("random", "tpe"), help="draw settings, don't try all")
-    sweep.add_argument("--trials", type=_positive, help="settings to draw (50)")
-    sweep.add_argument("--metric", help="that is to be best, e.g. test/accuracy")
-    sweep.add_argument("--mode", choices=("max", "min"), help="which end of it is the best")
-    sweep.add_argument(
-        "--prune", choices=("none", "asha", "hyperband"), help="stop what falls behind (tpe; none)"
-    )
-    sweep.add_argument("--population", type=_positive, help="settings tried at once (tpe; 16)")
-    sweep.add_argument("--executor", choices=("replicas", "processes", "ray"), default="replicas")
-    sweep.add_argument(
-        "--jobs", type=_positive, help="processes at a time (default: a GPU or core each)"
-    )
-    sweep.add_argument("--cpus", type=float, default=1, help="of a Ray task (default 1)")
-    sweep.add_argument("--gpus", type=float, default=0, help="of a Ray task (default 0)")
-    sweep.add_argument("--address", help="of the Ray cluster (default: one on this machine)")
-    sweep.add_argument(
-        "--pack", type=_positive, help="runs a program at most (64; processes, ray: 1)"
-    )
-    sweep.add_argument("--retries", type=int, default=2, help="of a program that broke (2)")
-    sweep.add_argument("--dry_run", action="store_true", help="print the plan, and end")
-
-    report = command("report", _report, "compare runs: a page, a CSV and a Parquet file")
-    report.add_argument("folders", nargs="+", metavar="DIR", help="work folders, or above them")
-    report.add_argument("--metric", help="that ranks, e.g. test/accuracy (default: what fits)")
-    report.add_argument("--mode", choices=("max", "min"), help="which end of it is the best")
-    report.add_argument("--out", help="the page (default: report.html in DIR if there is one DIR)")
-
-    play = command("play", _play, "play against a trained AlphaZero")
-    play.add_argument("--workdir", required=True, help="folder of the run")
-    play.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    play.add_argument("--simulations", type=_positive, help="of its search (default: the run's)")
-    play.add_argument("--second", action="store_true", help="let it begin")
-    play.add_argument("--seed", type=int, default=0, help="of its search (default 0)")
-
-    elo = command("elo", _elo, "ratings of a run's checkpoints; prints a table, makes elo.png")
-    elo.add_argument("--workdir", required=True, help="folder of the run")
-    elo.add_argument("--games", type=_positive, default=40, help="of each pair (default 40)")
-    elo.add_argument(
-        "--checkpoints", type=_positive, default=8, help="so many at most, evenly spaced (8)"
-    )
-    elo.add_argument("--simulations", type=_positive, help="of its search (default: the run's)")
-    elo.add_argument(
-        "--opening_moves", type=int, default=2, help="random ones before each game (default 2)"
-    )
-    elo.add_argument("--seed", type=int, default=0, help="of openings and chance (default 0)")
-
-    listing = command("list", _list, "list experiments, models, tasks, data sets and optimizers")
-    listing.add_argument("folder", nargs="?", default="experiments", help="of experiment files")
-
-    show = command("show", _show, "print a config, its parameters and costs; computes nothing")
-    show.add_argument("--config", required=True, metavar="FILE", help=config)
-    show.add_argument(
-        "--devices", type=_positive, help="also memory and messages of a step on so many devices"
-    )
-
-    data = command("data", None, "data sets: list, fetch, show")
-    actions = data.add_subparsers(dest="action", required=True, metavar="list|fetch|show")
-    actions.add_parser("list", help="what there is").set_defaults(run=_data_list)
-    fetch = actions.add_parser("fetch", help="bring a data set here, and check it")
-    fetch.add_argument("name")
-    fetch.set_defaults(run=_data_fetch)
-    about = actions.add_parser("show", help="sizes, classes and a picture of samples")
-    about.add_argument("name")
-    about.add_argument("--out", help="PNG to write (default: <name>.png)")
-    about.set_defaults(run=_data_show)
-    return top
-
-
-def _add_processes(command: argparse.ArgumentParser) -> None:
-    several = command.add_argument_group(
-        "several processes", "one a host, all with the same command but for --process"
-    )
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
-    several.add_argument(
-        "--processes", metavar="N", help="how many; auto: Slurm, a TPU pod or Open MPI knows"
-    )
-    several.add_argument("--process", type=int, metavar="I", help="which one this is, from 0 on")
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
-    return int(text)
 
 
 def _quiet_libraries() -> None:
@@ -405,7 +243,8 @@ def _elo(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from aimodels.config import load_experiment, table
+    from aimodels.config import load_experiment
+    from aimodels.config.names import TABLES, table
 
     folder = Path(options.folder)
     if not folder.is_dir():
@@ -416,7 +255,7 @@ def _list(options: argparse.Namespace) -> None:
             experiment = load_experiment(file)
             print(f"  {file}  {experiment.title}")
             print(f"      {', '.join(experiment.variants)}")
-    for section in ("model", "task", "data", "optimizer", "schedule", "transform"):
+    for section in TABLES:
         print(f"{section}\n  {', '.join(sorted(table(section)))}")
 
 
@@ -432,27 +271,34 @@ def _show(options: argparse.Namespace) -> None:
         print(f"\n{estimate_text(found)}")
 
 
-def _data_list(options: argparse.Namespace) -> None:
-    from aimodels.data.describe import list_text
+def _data(options: argparse.Namespace) -> None:
+    from aimodels.data.describe import list_text, named, save_samples_picture, show_text
 
-    print(list_text())
-
-
-def _data_fetch(options: argparse.Namespace) -> None:
-    from aimodels.data.describe import named
-
-    print(named(options.name).fetch())
-
-
-def _data_show(options: argparse.Namespace) -> None:
-    from aimodels.data.describe import named, save_samples_picture, show_text
-
+    if options.action == "list":
+        return print(list_text())
+    if options.action == "fetch":
+        return print(named(options.name).fetch())
     print(show_text(options.name))
     dataset = named(options.name)
     if dataset.is_ready():
         out = Path(options.out or f"{options.name.replace(':', '-').replace('/', '-')}.png")
         save_samples_picture(dataset, out)
         print(f"picture of samples: {out}")
+
+
+COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "watch": _watch,
+    "reproduce": _reproduce,
+    "sweep": _sweep,
+    "report": _report,
+    "play": _play,
+    "elo": _elo,
+    "list": _list,
+    "show": _show,
+    "data": _data,
+}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
-from aimodels.cli import parser, split_overrides
+from aimodels.arguments import parser, split_overrides
 from aimodels.config import load_config, load_experiment, plain, resolve
 from aimodels.data.describe import named
 from aimodels.errors import UserError

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from aimodels.cli import main, split_overrides
+from aimodels.arguments import split_overrides
+from aimodels.cli import main
 from aimodels.errors import UserError
 
 CONFIG = "experiments/vision/mnist1d.py"

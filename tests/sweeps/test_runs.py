@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from aimodels.cli import split_overrides
+from aimodels.arguments import split_overrides
 from aimodels.config import differences, load_config, plain
 from aimodels.errors import UserError
 from aimodels.sweeps import best
