@@ -39,6 +39,7 @@ def one_hot(number, of):
     [
         ("CartPole-v1", {}, np.float32),
         ("Acrobot-v1", {}, np.float32),
+        ("LunarLander-v3", {}, np.float32),
         ("FrozenLake-v1", {"map_name": "8x8"}, lambda seen: one_hot(seen, 64)),
         ("CliffWalking-v1", {"is_slippery": True}, lambda seen: one_hot(seen, 48)),
         ("Taxi-v4", {}, lambda seen: one_hot(seen, 500)),
