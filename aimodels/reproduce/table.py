@@ -237,8 +237,7 @@ def _footnotes(table: Mapping[str, Any]) -> tuple[list[str], list[list[int]]]:
             notes.append(f"± is the {SPREAD_KINDS[cell['spread_kind']]}.")
         if cell["interval"] == "binomial":
             notes.append(
-                "A method without a seed, run once: the interval is the binomial one (Wilson) of "
-                "the test set."
+                "Measured once: the interval is the binomial one (Wilson) of the test set."
             )
         if cell["interval"] == "student" and cell["n"] == 2:
             notes.append("Two seeds give a very wide interval (t = 12.7).")
