@@ -154,19 +154,21 @@ def _in_processes(
 ) -> Iterator[tuple[str, Run]]:
     """Each variant's run as soon as it is done; signals are handed on to the processes."""
     received: list[int] = []
+    context = multiprocessing.get_context("spawn")  # a forked JAX would hang
+    started, stopping = context.Value("i", 0), context.Value("i", 0)
 
     def hand_on(number: int, _: Any) -> None:
         received.append(number)
+        stopping.value = number  # a process may have its next variant already
         for child in multiprocessing.active_children():
             child.terminate()
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, hand_on) for number in numbers}
-    context = multiprocessing.get_context("spawn")  # a forked JAX would hang
-    started = context.Value("i", 0)
-    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(started, jobs))
+    shared = started, stopping, jobs
+    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=shared)
     try:
-        futures = {pool.submit(work, variant): variant for variant in variants}
+        futures = {pool.submit(_unless_stopping, work, variant): variant for variant in variants}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except (Stopped, BrokenProcessPool):
@@ -179,12 +181,13 @@ def _in_processes(
             signal.signal(number, previous)
 
 
-def _begin(started: Any, jobs: int) -> None:
+def _begin(started: Any, stopping: Any, jobs: int) -> None:
     """What each process of the pool does first.
 
     Ctrl-C reaches every process of a terminal; only the first one acts on it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _stopping.append(stopping)
     if not hasattr(os, "sched_setaffinity"):
         return
     with started.get_lock():
@@ -193,7 +196,16 @@ def _begin(started: Any, jobs: int) -> None:
     _own_cores.update(cores[index % len(cores) :: jobs])
 
 
-_own_cores: set[int] = set()  # of a process of the pool
+def _unless_stopping(work: Callable[[str], Run], variant: str) -> Run:
+    (stopping,) = _stopping
+    if stopping.value:
+        raise Stopped(stopping.value)
+    return work(variant)
+
+
+# Of a process of the pool: its cores, and the number of the signal that ends all.
+_own_cores: set[int] = set()
+_stopping: list[Any] = []
 
 
 @contextlib.contextmanager
