@@ -175,8 +175,8 @@ class AveragePrecision(clu.metrics.Metric):
         shapes["AP/class"] = jax.ShapeDtypeStruct((self.num_classes,), jnp.float32)
 
         def on_host(detections: dict[str, Any], targets: dict[str, Any]) -> dict[str, np.ndarray]:
-            arrays = jax.tree.map(np.asarray, (detections, targets))
-            return average_precision(*arrays, self.num_classes)
+            detections, targets = jax.tree.map(np.asarray, (detections, targets))
+            return average_precision(detections, targets, self.num_classes)
 
         return jax.pure_callback(
             on_host, shapes, self.detections, self.targets, vmap_method="sequential"
