@@ -10,6 +10,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from aimodels.modules.box_coding import YoloPriors
+from aimodels.modules.boxes import convert_boxes
+
 NEGATIVE = -1
 IGNORED = -2
 
@@ -65,11 +68,53 @@ def match_by_best(overlaps: jax.Array, mask: jax.Array, *, threshold: float = 0.
     Returns:
         [..., N].
     """
-    targets, anchors = overlaps.shape[-2:]
     matches = match_by_thresholds(overlaps, mask, high=threshold, low=threshold)
-    chosen = jnp.where(mask, overlaps.argmax(-1), anchors)
-    takes = chosen[..., None] == jnp.arange(anchors)
-    taken_by = jnp.where(takes, jnp.arange(targets)[:, None], NEGATIVE).max(-2)
+    return _with_one_each(overlaps.argmax(-1), mask, matches)
+
+
+def match_yolo(
+    boxes: jax.Array,
+    mask: jax.Array,
+    priors: YoloPriors,
+    overlaps: jax.Array | None = None,
+    *,
+    ignored_above: float = 0.5,
+) -> jax.Array:
+    """YOLOv3's rule (Redmon & Farhadi 2018, section 2.1): every target gets one prior.
+
+    It is, among those of the cells with the target's centre, the one whose shape overlaps the
+    target's most (of two targets that want the same, the later one has it). Other predictions that
+    overlap a target well don't count; the rest says that there is no object.
+
+    Args:
+        boxes: the targets, [..., M, 4]; one whose centre is outside of the image gets no prior.
+        mask: which of them are there, [..., M].
+        priors: of the N places.
+        overlaps: IoU of the targets with what is predicted now, [..., M, N]. (YOLOv2 and v3 take
+            the predicted boxes for that, not the priors.)
+        ignored_above: that IoU.
+
+    Returns:
+        [..., N].
+    """
+    center, size = jnp.split(convert_boxes(boxes, "xyxy", "cxcywh")[..., None, :], 2, -1)
+    place = (center - priors.corner) / priors.stride
+    is_here = ((place >= 0) & (place < 1)).all(-1)
+    shared = jnp.minimum(size, priors.size).prod(-1)
+    shapes = shared / (size.prod(-1) + priors.size.prod(-1) - shared)
+    matches = jnp.full(shapes.shape[:-2] + shapes.shape[-1:], NEGATIVE)
+    if overlaps is not None:
+        best = jnp.where(mask[..., None], overlaps, -1).max(-2)
+        matches = jnp.where(best > ignored_above, IGNORED, matches)
+    chosen = jnp.where(is_here, shapes, -1).argmax(-1)
+    return _with_one_each(chosen, mask & is_here.any(-1), matches)
+
+
+def _with_one_each(chosen: jax.Array, mask: jax.Array, matches: jax.Array) -> jax.Array:
+    """The matches [..., N], but the anchor that each target has chosen, [..., M], has it."""
+    anchors = matches.shape[-1]
+    takes = jnp.where(mask, chosen, anchors)[..., None] == jnp.arange(anchors)
+    taken_by = jnp.where(takes, jnp.arange(mask.shape[-1])[:, None], NEGATIVE).max(-2)
     return jnp.where(taken_by >= 0, taken_by, matches).astype(jnp.int32)
 
 

@@ -181,6 +181,25 @@ def test_a_target_that_nothing_overlaps():
     np.testing.assert_array_equal(RULES["ssd"](overlaps, mask), [0, -1, -1, -1])
 
 
+def test_yolo_gives_each_target_the_prior_of_its_cell_and_shape():
+    # Four cells of 32 pixels with two priors each, and one of 64 with one.
+    priors = anchors.yolo_priors([(2, 2), (1, 1)], [32, 64], [[(10, 20), (40, 30)], [(60, 60)]])
+    given = np.array(
+        [[40, 5, 50, 25], [0, 0, 64, 62], [33, 40, 63, 60], [30, 40, 62, 60], [70, 0, 80, 20]],
+        np.float32,
+    )
+    mask = np.array([[True] * 5, [False, True, False, True, False], [False] * 5])
+    overlaps = np.zeros((3, 5, 9), np.float32)
+    overlaps[:, 4, 1], overlaps[:, 3, 0], overlaps[:, 1, 8] = 0.6, 0.5, 0.9
+    matches = jax.jit(matching.match_yolo)(np.stack([given] * 3), mask, priors, overlaps)
+    # The first has a small prior in the right upper cell; the second the large one; the next two
+    # want the wide prior in the right lower cell, and the last is outside.
+    none = -1
+    np.testing.assert_array_equal(matches[0], [none, -2, 0, none, none, none, none, 3, 1])
+    np.testing.assert_array_equal(matches[1], [none] * 7 + [3, 1])
+    np.testing.assert_array_equal(matches[2], [none] * 9)
+
+
 def test_matched_values():
     matches = np.array([[1, -1, 0], [-2, -1, -1]])
     values = np.array([[[1.0, 2], [3, 4]], [[5, 6], [7, 8]]])
