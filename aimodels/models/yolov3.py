@@ -104,8 +104,6 @@ class DarknetTrunk(nn.Module):
 class Darknet53(nn.Module):
     """The classifier that YOLOv3 starts from: 41,609,928 parameters for 1,000 classes.
 
-    The count is that of timm's `darknet53`. Attributes are those of `DarknetTrunk`.
-
     Attributes:
       num_classes: V.
       base_features: channels of the first convolution.

@@ -71,9 +71,10 @@ COUNTS = {
     ),
     # torchvision's ssd300_vgg16, COCO's 90 classes and the background.
     "ssd300": (35_641_826, models.SSD300(91), shape(1, 300, 300, 3)),
-    # Ultralytics' yolov3 and the authors' COCO weights, less BatchNorm's running averages.
+    # The authors' yolov3.weights: 248,007,048 bytes are a header of 20 and as many float32, and
+    # those of BatchNorm's running averages, 2 · 26,304.
     "yolov3": (61_949_149, models.YOLOv3(80), shape(1, 416, 416, 3)),
-    # timm's darknet53 (its model card: 41.6 M).
+    # Redmon & Farhadi 2018, table 1; the model card of timm's darknet53 says 41.6 M.
     "darknet-53": (41_609_928, models.Darknet53(1000), shape(1, 256, 256, 3)),
     # Redmon et al. 2016, figure 3, counted by hand: 24 convolutions with biases have 60,155,968
     # parameters, the Dense layers 7² · 1024 · 4096 + 4096 and 4096 · 7² · 30 + 7² · 30.
