@@ -2,10 +2,10 @@
 
 Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
 (per token [B, T, V], if it is a language model) in its `dtype`, in which it also computes;
-parameters are in `param_dtype`. Networks of agents (`value_networks`, `alphazero`) are called with
-observations alone, and say themselves what they return. Inputs are converted to `dtype` and not
-scaled: scaling is a transform of the data. Dropout draws from the rng stream "dropout", and its
-rates may be traced.
+parameters are in `param_dtype`. Detectors (`ssd`, `yolov1`, `yolov3`) say themselves what they
+return, and so do networks of agents (`value_networks`, `alphazero`), which are called with
+observations alone. Inputs are converted to `dtype` and not scaled: scaling is a transform of the
+data. Dropout draws from the rng stream "dropout", and its rates may be traced.
 
 With initializer="torch" parameters start as PyTorch's modules start, for figures that were made
 with it.
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from aimodels.models.linear import Linear as Linear
     from aimodels.models.mlp import MLP as MLP
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
+    from aimodels.models.ssd import SSD300 as SSD300
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
+    from aimodels.models.yolov1 import YOLOv1 as YOLOv1
+    from aimodels.models.yolov3 import Darknet53 as Darknet53
+    from aimodels.models.yolov3 import YOLOv3 as YOLOv3
 
 # Short name in a config -> module:class.
 MODELS: dict[str, str] = {
@@ -33,6 +37,10 @@ MODELS: dict[str, str] = {
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "GPT": "aimodels.models.gpt:GPT",
+    "Darknet53": "aimodels.models.yolov3:Darknet53",
+    "SSD300": "aimodels.models.ssd:SSD300",
+    "YOLOv1": "aimodels.models.yolov1:YOLOv1",
+    "YOLOv3": "aimodels.models.yolov3:YOLOv3",
     "ActorCritic": "aimodels.models.value_networks:ActorCritic",
     "AlphaZeroNetwork": "aimodels.models.alphazero:AlphaZeroNetwork",
     "QNetwork": "aimodels.models.value_networks:QNetwork",

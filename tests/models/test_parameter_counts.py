@@ -10,7 +10,7 @@ import pytest
 
 import aimodels
 from aimodels import models
-from aimodels.models import MODELS, count_parameters
+from aimodels.models import MODELS, count_parameters, value_networks
 
 
 def shape(*sizes, dtype="float32"):
@@ -26,7 +26,7 @@ COUNTS = {
     # Mnih et al. 2015, four actions.
     "nature dqn": (
         1_686_180,
-        models.value_networks.QNetwork(4, features=(512,), convolutions=ATARI, scale=255.0),
+        value_networks.QNetwork(4, features=(512,), convolutions=ATARI, scale=255.0),
         shape(1, 84, 84, 4, dtype="uint8"),
     ),
     # Greydanus & Kobak 2024: the four models of MNIST-1D.
@@ -69,6 +69,16 @@ COUNTS = {
         models.GPT(50_257, width=768, num_layers=12, num_heads=12, max_length=1024, use_bias=True),
         TOKENS,
     ),
+    # torchvision's ssd300_vgg16, COCO's 90 classes and the background.
+    "ssd300": (35_641_826, models.SSD300(91), shape(1, 300, 300, 3)),
+    # The authors' yolov3.weights: 248,007,048 bytes are a header of 20 and as many float32, and
+    # those of BatchNorm's running averages, 2 · 26,304.
+    "yolov3": (61_949_149, models.YOLOv3(80), shape(1, 416, 416, 3)),
+    # Redmon & Farhadi 2018, table 1; the model card of timm's darknet53 says 41.6 M.
+    "darknet-53": (41_609_928, models.Darknet53(1000), shape(1, 256, 256, 3)),
+    # Redmon et al. 2016, figure 3, counted by hand: 24 convolutions with biases have 60,155,968
+    # parameters, the Dense layers 7² · 1024 · 4096 + 4096 and 4096 · 7² · 30 + 7² · 30.
+    "yolov1": (60_155_968 + 205_524_992 + 6_022_590, models.YOLOv1(20), shape(1, 448, 448, 3)),
     # torchvision's ViT-S/16 is not published by it; timm's and transformers' have this count.
     "vit-s/16": (
         22_050_664,

@@ -1,0 +1,205 @@
+"""Darknet-53 and YOLOv3: detection at three scales."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from aimodels.errors import UserError
+from aimodels.models.inputs import fixed_size
+from aimodels.modules import BatchNorm, Conv, Dense
+from aimodels.modules.anchors import yolo_priors
+from aimodels.modules.blocks import divided
+from aimodels.modules.box_coding import YoloPriors
+
+# Residual blocks behind each convolution of stride 2 (Redmon & Farhadi 2018, table 1).
+BLOCKS = (1, 2, 8, 8, 4)
+# (width, height) in pixels of a 416x416 image, for the strides 8, 16, 32 (section 2.3).
+COCO_PRIORS = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+STRIDES = (8, 16, 32)
+
+
+class ConvNormLeaky(nn.Module):
+    """Convolution without bias, BatchNorm, leaky ReLU of slope 0.1.
+
+    Attributes:
+      features: channels.
+      kernel_size: of the window, square.
+      strides: of it.
+      initializer: of the kernel.
+      dtype: of the computation.
+      param_dtype: of the parameters.
+    """
+
+    features: int
+    kernel_size: int
+    strides: int = 1
+    initializer: str = "he"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        """[B, H, W, C] -> [B, H / strides, W / strides, features]."""
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        hidden = Conv(
+            self.features,
+            (self.kernel_size, self.kernel_size),
+            strides=self.strides,
+            padding=self.kernel_size // 2,
+            use_bias=False,
+            initializer=self.initializer,
+            name="conv",
+            **dtypes,
+        )(inputs)
+        hidden = BatchNorm(name="norm", **dtypes)(hidden, use_running_average=not train)
+        return divided(nn.leaky_relu(hidden, 0.1))
+
+
+class DarknetTrunk(nn.Module):
+    """The convolutions of Darknet-53 (Redmon & Farhadi 2018, table 1).
+
+    Attributes:
+      base_features: channels of the first convolution; each stage has twice as many.
+      blocks: residual blocks of each stage.
+      initializer: of all kernels.
+      dtype: of the computation.
+      param_dtype: of the parameters.
+    """
+
+    base_features: int = 32
+    blocks: tuple[int, ...] = BLOCKS
+    initializer: str = "he"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> list[jax.Array]:
+        """[B, H, W, C] -> the stages' outputs, of stride 2, 4, 8 ..."""
+        given = {
+            "initializer": self.initializer,
+            "dtype": self.dtype,
+            "param_dtype": self.param_dtype,
+        }
+        width, stages = self.base_features, []
+        hidden = ConvNormLeaky(width, 3, name="conv_0", **given)(inputs, train=train)
+        for stage, count in enumerate(self.blocks, start=1):
+            width *= 2
+            down = ConvNormLeaky(width, 3, 2, name=f"down_{stage}", **given)
+            hidden = down(hidden, train=train)
+            for block in range(count):
+                name = f"block_{stage}_{block}"
+                narrow = ConvNormLeaky(width // 2, 1, name=f"{name}_narrow", **given)
+                wide = ConvNormLeaky(width, 3, name=f"{name}_wide", **given)
+                hidden = hidden + wide(narrow(hidden, train=train), train=train)
+            stages.append(hidden)
+        return stages
+
+
+class Darknet53(nn.Module):
+    """The classifier that YOLOv3 starts from: 41,609,928 parameters for 1,000 classes.
+
+    Attributes:
+      num_classes: V.
+      base_features: channels of the first convolution.
+      blocks: residual blocks of each stage.
+      initializer: of all kernels.
+      dtype: of the computation.
+      param_dtype: of the parameters.
+    """
+
+    num_classes: int
+    base_features: int = 32
+    blocks: tuple[int, ...] = BLOCKS
+    initializer: str = "he"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, inputs: jax.Array, *, lengths: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """[B, H, W, C] -> [B, num_classes]."""
+        inputs = fixed_size("Darknet53", inputs, lengths)
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        trunk = DarknetTrunk(
+            self.base_features, self.blocks, self.initializer, name="trunk", **dtypes
+        )
+        hidden = trunk(inputs.astype(self.dtype), train=train)[-1].mean((1, 2))
+        head = Dense(self.num_classes, initializer=self.initializer, name="head", **dtypes)
+        return head(hidden)
+
+
+class YOLOv3(nn.Module):
+    """YOLOv3 (Redmon & Farhadi 2018): 61,949,149 parameters for 80 classes.
+
+    Behind Darknet-53, for each scale from the coarsest: five convolutions, a head; and towards the
+    next finer scale a convolution, enlarged twice and laid beside that stage's features.
+
+    Attributes:
+      num_classes: V.
+      priors: (width, height) in pixels for each of the strides 8, 16 and 32.
+      base_features: see `DarknetTrunk`.
+      blocks: see `DarknetTrunk`.
+      initializer: of all kernels.
+      dtype: of the computation.
+      param_dtype: of the parameters.
+    """
+
+    num_classes: int
+    priors: tuple[tuple[tuple[int, int], ...], ...] = COCO_PRIORS
+    base_features: int = 32
+    blocks: tuple[int, ...] = BLOCKS
+    initializer: str = "he"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, inputs: jax.Array, *, lengths: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """[B, H, W, 3], sides multiples of 32 -> raw outputs [B, N, 5 + V], finest scale first.
+
+        They go with `yolo_priors`: t_x, t_y, t_w, t_h, object, classes.
+        """
+        inputs = fixed_size("YOLOv3", inputs, lengths)
+        if inputs.ndim != 4 or inputs.shape[1] % 32 or inputs.shape[2] % 32:
+            raise UserError(
+                f"YOLOv3 takes images [B, H, W, C] with sides that 32 divides, got {inputs.shape}"
+            )
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        given = {"initializer": self.initializer, **dtypes}
+        trunk = DarknetTrunk(self.base_features, self.blocks, name="trunk", **given)
+        stages = trunk(inputs.astype(self.dtype), train=train)[-3:]
+
+        def conv(hidden: jax.Array, features: int, size: int, name: str) -> jax.Array:
+            return ConvNormLeaky(features, size, name=name, **given)(hidden, train=train)
+
+        outputs, above = [], None
+        for scale in reversed(range(3)):
+            hidden, width = stages[scale], stages[scale].shape[-1]
+            if above is not None:
+                narrow = conv(above, width // 2, 1, f"up_{scale}")
+                enlarged = jnp.repeat(jnp.repeat(narrow, 2, axis=1), 2, axis=2)
+                hidden = jnp.concatenate([enlarged, hidden], -1)
+            for number in range(5):
+                odd = number % 2
+                features = width if odd else width // 2
+                hidden = conv(hidden, features, 3 if odd else 1, f"conv_{scale}_{number}")
+            above = hidden
+            hidden = conv(hidden, width, 3, f"conv_{scale}_5")
+            size = 5 + self.num_classes
+            head = Conv(len(self.priors[scale]) * size, (1, 1), name=f"head_{scale}", **given)
+            outputs.insert(0, head(hidden).reshape(len(hidden), -1, size))
+        return jnp.concatenate(outputs, 1)
+
+    @nn.nowrap
+    def yolo_priors(self, image_size: tuple[int, int]) -> YoloPriors:
+        """Where the N outputs stand for images of (H, W)."""
+        grids = [(image_size[0] // stride, image_size[1] // stride) for stride in STRIDES]
+        return yolo_priors(grids, STRIDES, self.priors)
