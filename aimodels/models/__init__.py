@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     import flax.linen as nn
 
     from aimodels.models.alphazero import AlphaZeroNetwork as AlphaZeroNetwork
+    from aimodels.models.cifar_resnet import CifarResNet as CifarResNet
     from aimodels.models.convolutional import CNN as CNN
     from aimodels.models.gpt import GPT as GPT
     from aimodels.models.linear import Linear as Linear
     from aimodels.models.mlp import MLP as MLP
+    from aimodels.models.preactivation_resnet import PreActivationResNet as PreActivationResNet
+    from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
+    from aimodels.models.resnet import ResNet as ResNet
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
 
 # Short name in a config -> module:class.
@@ -33,6 +37,10 @@ MODELS: dict[str, str] = {
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "GPT": "aimodels.models.gpt:GPT",
+    "ResNet": "aimodels.models.resnet:ResNet",
+    "CifarResNet": "aimodels.models.cifar_resnet:CifarResNet",
+    "PreActivationResNet": "aimodels.models.preactivation_resnet:PreActivationResNet",
+    "WideResNet": "aimodels.models.preactivation_resnet:WideResNet",
     "ActorCritic": "aimodels.models.value_networks:ActorCritic",
     "AlphaZeroNetwork": "aimodels.models.alphazero:AlphaZeroNetwork",
     "QNetwork": "aimodels.models.value_networks:QNetwork",
