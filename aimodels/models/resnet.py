@@ -27,9 +27,12 @@ STAGES: dict[int, tuple[bool, tuple[int, int, int, int]]] = {
     101: (True, (3, 4, 23, 3)),
     152: (True, (3, 8, 36, 3)),
 }
-# Which stages trade their stride for dilation, by how much smaller the last feature map is.
-DILATED = {32: (False, False, False, False), 16: (False, False, False, True)}
-DILATED[8] = (False, False, True, True)
+# How much smaller the last feature map is -> which stages trade their stride for dilation.
+DILATED = {
+    32: (False, False, False, False),
+    16: (False, False, False, True),
+    8: (False, False, True, True),
+}
 
 
 class ResidualBlock(nn.Module):
@@ -160,8 +163,8 @@ class ResNetBackbone(nn.Module):
         bottleneck, counts = STAGES[self.depth]
         if not bottleneck and (self.groups, self.width_per_group) != (1, 64):
             raise UserError(
-                f"groups and width_per_group are for bottlenecks, and a ResNet of depth {self.depth}"
-                " has none; take depth 50, 101 or 152."
+                "groups and width_per_group are for bottlenecks, and a ResNet of depth"
+                f" {self.depth} has none; take depth 50, 101 or 152."
             )
         return bottleneck, counts, DILATED[self.output_stride]
 

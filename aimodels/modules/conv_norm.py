@@ -24,7 +24,8 @@ class ConvNormActivation(nn.Module):
             which keeps the size at stride 1 (and differs from "SAME" at stride 2).
         dilation: of the kernel.
         groups: of the convolution.
-        batch_norm: normalise; the convolution then has no bias.
+        batch_norm: normalise.
+        conv_bias: the convolution has a bias; None leaves it out where a norm follows.
         activation: a name of `aimodels.modules.dense.ACTIVATIONS`; "identity" for none.
         epsilon: of the norm.
         momentum: of the norm's running statistics; 0.9 is PyTorch's 0.1.
@@ -42,6 +43,7 @@ class ConvNormActivation(nn.Module):
     dilation: int | tuple[int, ...] = 1
     groups: int = 1
     batch_norm: bool = True
+    conv_bias: bool | None = None
     activation: str = "relu"
     epsilon: float = 1e-5
     momentum: float = 0.9
@@ -68,7 +70,7 @@ class ConvNormActivation(nn.Module):
             padding=padding,
             dilation=self.dilation,
             groups=self.groups,
-            use_bias=not self.batch_norm,
+            use_bias=not self.batch_norm if self.conv_bias is None else self.conv_bias,
             initializer=self.initializer,
             kernel_init=self.kernel_init,
             name="conv",

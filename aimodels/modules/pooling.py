@@ -114,7 +114,7 @@ def avg_pool(
         strides: the window's size when None, as PyTorch. (Flax's default is 1.)
         padding: as `Conv`'s.
         count_include_pad: False divides by the number of inputs in the window, without the padding
-            (torchvision's Inception needs it).
+            (TensorFlow's Inception; torchvision's counts it).
     """
     steps, pads = placement(inputs.shape[1:-1], window, strides, padding)
     sums = fold_windows(inputs, jnp.add, 0, window, steps, pads)
