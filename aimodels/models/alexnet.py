@@ -30,8 +30,9 @@ class AlexNet(nn.Module):
 
     >>> AlexNet()            # 61,100,840 parameters
 
-    Parameters: `conv_1` to `conv_5`, `dense_0`, `dense_1`, `head`. Sown as intermediates: "conv_1"
-    to "conv_5" [B, H', W', C] behind their ReLU, and "pooled" [B, 6, 6, 256].
+    Parameters: `conv_1` to `conv_5`, `dense_0`, `dense_1`, `head`. Sown as intermediates:
+    "features_1" to "features_5" [B, H', W', C], behind each convolution's ReLU, and "pooled"
+    [B, 6, 6, 256].
 
     Attributes:
         num_classes: outputs.
@@ -65,7 +66,7 @@ class AlexNet(nn.Module):
                 name=f"conv_{index}",
                 **dtypes,
             )(hidden)
-            self.sow("intermediates", f"conv_{index}", hidden)
+            self.sow("intermediates", f"features_{index}", hidden)
             hidden = divided(max_pool(hidden, (3, 3), strides=2) if pools else hidden)
         hidden = adaptive_avg_pool(hidden, (6, 6))
         self.sow("intermediates", "pooled", hidden)

@@ -38,8 +38,8 @@ MODULES = {
 }
 # The module -> the window of max pooling behind it; all have stride 2.
 POOLED = {"3b": 3, "4e": 2}
-# The module -> the auxiliary head that reads it.
-HEADS = {"4a": "auxiliary_1", "4d": "auxiliary_2"}
+# The module -> the number of the auxiliary head that reads it.
+HEADS = {"4a": 1, "4d": 2}
 NORMAL = nn.initializers.normal(0.01)
 
 
@@ -135,14 +135,14 @@ class GoogLeNet(nn.Module):
     >>> GoogLeNet(auxiliary_heads=False)         # 6,624,904
 
     Parameters: `conv_1` to `conv_3`, `module_3a` to `module_5b`, `auxiliary_1`, `auxiliary_2`,
-    `head`. Sown as intermediates: "module_3a" to "module_5b", and "pooled" [B, 1024]. In training
-    the logits [B, num_classes] of the auxiliary heads are sown into the collection
-    "auxiliary_outputs" if it is mutable, as "auxiliary_1" and "auxiliary_2"; the task
-    `classification` then adds their loss (0.3 times each in the paper).
+    `head`. Sown as intermediates: "inception_3a" to "inception_5b", and "pooled" [B, 1024]. In
+    training the logits [B, num_classes] of the auxiliary heads are sown into the collection
+    "auxiliary_outputs" if it is mutable, as "logits_1" and "logits_2"; tasks add their loss.
 
     Attributes:
         num_classes: outputs.
         auxiliary_heads: have them.
+        auxiliary_weight: how often the loss of each auxiliary head counts; 0.3 in the paper.
         dropout_rate: before the head; may be traced. 0.4 in the paper.
         auxiliary_dropout_rate: in the auxiliary heads; may be traced.
         dtype: of the computation.
@@ -151,6 +151,7 @@ class GoogLeNet(nn.Module):
 
     num_classes: int = 1000
     auxiliary_heads: bool = True
+    auxiliary_weight: float = 0.3
     dropout_rate: float = 0.2
     auxiliary_dropout_rate: float = 0.7
     dtype: Any = jnp.float32
@@ -170,14 +171,18 @@ class GoogLeNet(nn.Module):
             name = f"module_{module}"
             hidden = InceptionModule(channels, name=name, **dtypes)(hidden, train=train)
             hidden = divided(hidden)
-            self.sow("intermediates", name, hidden)
+            self.sow("intermediates", f"inception_{module}", hidden)
             if module in HEADS and self.auxiliary_heads and (train or self.is_initializing()):
+                number = HEADS[module]
                 head = AuxiliaryHead(
-                    self.num_classes, self.auxiliary_dropout_rate, name=HEADS[module], **dtypes
+                    self.num_classes,
+                    self.auxiliary_dropout_rate,
+                    name=f"auxiliary_{number}",
+                    **dtypes,
                 )
                 logits = head(hidden, train=train)
                 if not self.is_initializing():
-                    self.sow("auxiliary_outputs", HEADS[module], logits)
+                    self.sow("auxiliary_outputs", f"logits_{number}", logits)
             if module in POOLED:
                 hidden = _pool(hidden, POOLED[module])
         pooled = hidden.mean(axis=(1, 2))

@@ -204,14 +204,14 @@ class InceptionV3(nn.Module):
     >>> InceptionV3(auxiliary_head=False)          # 23,834,568
 
     Parameters: `conv_1a` to `conv_4a`, `module_5b` to `module_7c`, `auxiliary`, `head`. Sown as
-    intermediates: "module_5b" to "module_7c", and "pooled" [B, 2048]. In training the logits
+    intermediates: "mixed_5b" to "mixed_7c", and "pooled" [B, 2048]. In training the logits
     [B, num_classes] of the auxiliary head are sown into the collection "auxiliary_outputs" if it
-    is mutable, as "auxiliary"; the task `classification` then adds their loss (0.4 times, in
-    torchvision's recipe).
+    is mutable, as "logits"; tasks add their loss.
 
     Attributes:
         num_classes: outputs.
-        auxiliary_head: have it; it needs images of 299x299 or nearly.
+        auxiliary_head: have it; in training it needs images of 299x299 or nearly.
+        auxiliary_weight: how often its loss counts; 0.4 in torchvision's recipe.
         dropout_rate: before the head; may be traced.
         dtype: of the computation.
         param_dtype: of the parameters.
@@ -219,6 +219,7 @@ class InceptionV3(nn.Module):
 
     num_classes: int = 1000
     auxiliary_head: bool = True
+    auxiliary_weight: float = 0.4
     dropout_rate: float = 0.5
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -238,7 +239,7 @@ class InceptionV3(nn.Module):
             name, pairs = f"module_{module}", PAIRS_OF_E if branches is MODULE_E else {}
             hidden = InceptionModule(branches, pairs, name=name, **dtypes)(hidden, train=train)
             hidden = divided(hidden)
-            self.sow("intermediates", name, hidden)
+            self.sow("intermediates", f"mixed_{module}", hidden)
             if module == "6e" and self.auxiliary_head:
                 self._auxiliary(hidden, train=train)
         pooled = hidden.mean(axis=(1, 2))
@@ -262,4 +263,4 @@ class InceptionV3(nn.Module):
         if self.is_initializing():
             head(jnp.zeros((1, 17, 17, hidden.shape[-1]), hidden.dtype), train=False)
         elif train:
-            self.sow("auxiliary_outputs", "auxiliary", head(hidden, train=True))
+            self.sow("auxiliary_outputs", "logits", head(hidden, train=True))

@@ -103,7 +103,8 @@ class LeNet5(nn.Module):
     >>> LeNet5(readout="dense")        # 60,850: a Dense layer in place of the 840 fixed codes
 
     Images of 28x28 get 2 zeros around them. Kernels start from U(±2.4 / fan_in). Sown as
-    intermediates: "c1", "s2", "c3", "s4" [B, H', W', C], "c5" [B, 120], "f6" [B, 84].
+    intermediates: the states "c1_state", "s2_state", "c3_state", "s4_state" [B, H', W', C],
+    "c5_state" [B, 120] and "f6_state" [B, 84].
 
     Attributes:
         num_classes: outputs.
@@ -134,7 +135,7 @@ class LeNet5(nn.Module):
         around = (32 - images.shape[1]) // 2
 
         def keep(name: str, hidden: jax.Array) -> jax.Array:
-            self.sow("intermediates", name, hidden)
+            self.sow("intermediates", f"{name}_state", hidden)
             return hidden
 
         first = Conv(

@@ -9,6 +9,7 @@ from torch_layout import GOLDEN, load
 
 from aimodels.errors import UserError
 from aimodels.models import (
+    CNN,
     VGG,
     AlexNet,
     EfficientNetLite0,
@@ -119,5 +120,5 @@ def test_weights_that_do_not_fit_are_listed():
     assert "unknown: fc.weight" in str(error.value)
     assert "heads.head.weight: (7, 12), where the model has (10, 12)" in str(error.value)
     assert "num_batches" not in str(error.value)
-    with pytest.raises(UserError, match="no model|unknown|CNN"):
-        places(__import__("aimodels").models.CNN((1,), 1), shapes)
+    with pytest.raises(UserError, match="CNN"):
+        places(CNN((1,), 1), shapes)
