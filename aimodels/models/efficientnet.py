@@ -30,6 +30,7 @@ MAPS = {1: "c1", 2: "c2", 3: "c3", 5: "c4", 7: "c5"}
 
 
 def _conv(owner: Any, name: str, features: int, size: int, **fields: Any) -> ConvNormActivation:
+    given: dict[str, Any] = {"activation": "relu6"} | fields
     return ConvNormActivation(
         features,
         size,
@@ -39,7 +40,7 @@ def _conv(owner: Any, name: str, features: int, size: int, **fields: Any) -> Con
         dtype=owner.dtype,
         param_dtype=owner.param_dtype,
         name=name,
-        **({"activation": "relu6"} | fields),
+        **given,
     )
 
 

@@ -43,26 +43,26 @@ HEADS = {"4a": 1, "4d": 2}
 NORMAL = nn.initializers.normal(0.01)
 
 
-def _conv(owner: nn.Module, name: str, features: int, size: int, **fields: Any) -> nn.Module:
+def _conv(owner: Any, name: str, features: int, size: int, **fields: Any) -> ConvNormActivation:
     return ConvNormActivation(
         features,
         size,
         epsilon=1e-3,
         kernel_init=NORMAL,
-        dtype=owner.dtype,  # pyright: ignore[reportAttributeAccessIssue]
-        param_dtype=owner.param_dtype,  # pyright: ignore[reportAttributeAccessIssue]
+        dtype=owner.dtype,
+        param_dtype=owner.param_dtype,
         name=name,
         **fields,
     )
 
 
-def _dense(owner: nn.Module, name: str, features: int, fan_in: int) -> Dense:
+def _dense(owner: Any, name: str, features: int, fan_in: int) -> Dense:
     return Dense(
         features,
         kernel_init=NORMAL,
         bias_init=torch_uniform(fan_in),
-        dtype=owner.dtype,  # pyright: ignore[reportAttributeAccessIssue]
-        param_dtype=owner.param_dtype,  # pyright: ignore[reportAttributeAccessIssue]
+        dtype=owner.dtype,
+        param_dtype=owner.param_dtype,
         name=name,
     )
 

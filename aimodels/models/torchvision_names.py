@@ -204,12 +204,10 @@ FAMILIES: dict[str, Callable[[Any], Rules]] = {
 
 def _flattened_size(model: Any, module: str) -> int:
     """The side of the map that this Dense layer reads flattened; 1 if it reads none."""
-    if isinstance(model, vgg.VGG) and module == ("dense_0" if model.dense_features else "head"):
-        return model.pooled_size
-    if isinstance(model, alexnet.AlexNet) and module == (
-        "dense_0" if model.dense_features else "head"
-    ):
-        return 6
+    if isinstance(model, alexnet.AlexNet | vgg.VGG):
+        first = "dense_0" if model.dense_features else "head"
+        size = model.pooled_size if isinstance(model, vgg.VGG) else 6
+        return size if module == first else 1
     return 4 if re.fullmatch(r"auxiliary_\d/dense", module) else 1
 
 
@@ -241,7 +239,7 @@ def places(model: nn.Module, variables: Mapping[str, Any]) -> list[Place]:
         raise unknown("model with torchvision's names", family, FAMILIES)
     rules = FAMILIES[family](model)
     named: dict[str, list[Path]] = {}
-    leaves = flatten_dict(dict(variables))
+    leaves: dict[Path, Any] = flatten_dict(dict(variables))
     for path in leaves:
         module = "/".join(path[1:-1])
         named.setdefault(_name(rules, module, path[-1]), []).append(path)
@@ -305,7 +303,8 @@ def from_torchvision(
         raise UserError(
             f"the weights don't fit {type(model).__name__}:\n  " + "\n  ".join(problems)
         )
-    leaves, ours = flatten_dict(dict(variables)), {}
+    leaves: dict[Path, Any] = flatten_dict(dict(variables))
+    ours: dict[Path, np.ndarray] = {}
     for name, place in expected.items():
         wanted = [leaves[path] for path in place.paths]
         arrays = place.to_ours(np.asarray(state[name]), [leaf.shape for leaf in wanted])
