@@ -161,7 +161,7 @@ class GoogLeNet(nn.Module):
     def __call__(
         self, inputs: jax.Array, *, lengths: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """[B, H, W, C] -> [B, num_classes]; H and W of 15 at least."""
+        """[B, H, W, C] -> [B, num_classes]."""
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         hidden = as_images("GoogLeNet", inputs, lengths, self.dtype)
         hidden = _pool(_conv(self, "conv_1", 64, 7, strides=2)(hidden, train=train), 3)

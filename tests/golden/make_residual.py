@@ -1,6 +1,6 @@
 """Makes residual.npz: small residual networks that torchvision has not, written after their papers.
 
-python tests/golden/make_residual.py        # needs torch and torchvision
+python tests/golden/make_residual.py        # needs torchvision (pip install 'aimodels[goldens]')
 
 ResNet for CIFAR (He et al. 2016, section 4.2, option A), pre-activation ResNet with bottlenecks (He
 et al. 2016b) and WRN (Zagoruyko & Komodakis 2016). Layers are called as ours, so that both sides

@@ -1,6 +1,6 @@
 """Makes torchvision.npz: the outputs of torchvision's classifiers on weights made from their names.
 
-python tests/golden/make_torchvision.py        # needs torch and torchvision 0.28
+python tests/golden/make_torchvision.py        # needs torchvision (pip install 'aimodels[goldens]')
 
 Weights and images are those of `seeded_weights`; PyTorch computes in float64, without dropout. What
 is kept: the logits in evaluation and in training mode, those of auxiliary heads, and every eighth
