@@ -7,7 +7,9 @@ return, and so do networks of agents (`value_networks`, `alphazero`), which are 
 observations alone. Inputs are converted to `dtype` and not scaled: scaling is a transform of the
 data. Dropout draws from the rng stream "dropout", and its rates may be traced.
 
-With initializer="torch" parameters start as PyTorch's modules start, for figures that were made
+Published architectures for images start as their reference does, which their file names, and give
+what they compute on the way by name: `model.apply(..., mutable=["intermediates"])`. The parameters
+of the others start as PyTorch's modules start with initializer="torch", for figures that were made
 with it.
 """
 
@@ -17,14 +19,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import flax.linen as nn
 
+    from aimodels.models.alexnet import AlexNet as AlexNet
     from aimodels.models.alphazero import AlphaZeroNetwork as AlphaZeroNetwork
+    from aimodels.models.cifar_resnet import CifarResNet as CifarResNet
     from aimodels.models.convolutional import CNN as CNN
+    from aimodels.models.efficientnet import EfficientNetLite0 as EfficientNetLite0
+    from aimodels.models.googlenet import GoogLeNet as GoogLeNet
     from aimodels.models.gpt import GPT as GPT
+    from aimodels.models.inception import InceptionV3 as InceptionV3
+    from aimodels.models.lenet import LeNet5 as LeNet5
     from aimodels.models.linear import Linear as Linear
     from aimodels.models.mlp import MLP as MLP
+    from aimodels.models.preactivation_resnet import PreActivationResNet as PreActivationResNet
+    from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
+    from aimodels.models.resnet import ResNet as ResNet
     from aimodels.models.ssd import SSD300 as SSD300
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
+    from aimodels.models.vgg import VGG as VGG
+    from aimodels.models.vit import VisionTransformer as VisionTransformer
     from aimodels.models.yolov1 import YOLOv1 as YOLOv1
     from aimodels.models.yolov3 import Darknet53 as Darknet53
     from aimodels.models.yolov3 import YOLOv3 as YOLOv3
@@ -41,6 +54,17 @@ MODELS: dict[str, str] = {
     "SSD300": "aimodels.models.ssd:SSD300",
     "YOLOv1": "aimodels.models.yolov1:YOLOv1",
     "YOLOv3": "aimodels.models.yolov3:YOLOv3",
+    "LeNet5": "aimodels.models.lenet:LeNet5",
+    "AlexNet": "aimodels.models.alexnet:AlexNet",
+    "VGG": "aimodels.models.vgg:VGG",
+    "GoogLeNet": "aimodels.models.googlenet:GoogLeNet",
+    "InceptionV3": "aimodels.models.inception:InceptionV3",
+    "ResNet": "aimodels.models.resnet:ResNet",
+    "CifarResNet": "aimodels.models.cifar_resnet:CifarResNet",
+    "PreActivationResNet": "aimodels.models.preactivation_resnet:PreActivationResNet",
+    "WideResNet": "aimodels.models.preactivation_resnet:WideResNet",
+    "EfficientNetLite0": "aimodels.models.efficientnet:EfficientNetLite0",
+    "VisionTransformer": "aimodels.models.vit:VisionTransformer",
     "ActorCritic": "aimodels.models.value_networks:ActorCritic",
     "AlphaZeroNetwork": "aimodels.models.alphazero:AlphaZeroNetwork",
     "QNetwork": "aimodels.models.value_networks:QNetwork",

@@ -1,5 +1,7 @@
 """What the models have in common in reading their inputs."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -26,6 +28,11 @@ def with_channels(inputs: jax.Array, axes: int) -> jax.Array:
         f"inputs have shape {inputs.shape}; this model takes {axes} axes between the batch and the"
         " channels, which may be left out when there is one."
     )
+
+
+def as_images(model: str, inputs: jax.Array, lengths: jax.Array | None, dtype: Any) -> jax.Array:
+    """The inputs [B, H, W, C] or [B, H, W] of a model of images -> [B, H, W, C] in its dtype."""
+    return with_channels(fixed_size(model, inputs, lengths), axes=2).astype(dtype)
 
 
 def masked_mean(values: jax.Array, lengths: jax.Array | None) -> jax.Array:

@@ -5,12 +5,13 @@ T time or tokens, H W image, C channels, D width, N heads, K head width, V vocab
 any number of spatial axes.
 """
 
+from aimodels.modules.conv_norm import ConvNormActivation
 from aimodels.modules.convolution import Conv, vmapped
 from aimodels.modules.dense import MLP, Dense, activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.embeddings import Embedding, PatchEmbedding
 from aimodels.modules.norms import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from aimodels.modules.pooling import avg_pool, max_pool
+from aimodels.modules.pooling import adaptive_avg_pool, avg_pool, ceil_padding, max_pool
 from aimodels.modules.recurrent import GRU, LSTM, RNN, LSTMState
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "RNN",
     "BatchNorm",
     "Conv",
+    "ConvNormActivation",
     "Dense",
     "Dropout",
     "Embedding",
@@ -29,7 +31,9 @@ __all__ = [
     "PatchEmbedding",
     "RMSNorm",
     "activation",
+    "adaptive_avg_pool",
     "avg_pool",
+    "ceil_padding",
     "max_pool",
     "vmapped",
 ]

@@ -17,14 +17,16 @@ from aimodels.errors import unknown
 Initializer = Callable[..., jax.Array]
 
 # name -> kernel initialiser. The sources, in order: LeCun et al. 1998 (Flax's default); Glorot &
-# Bengio 2010 (Keras's default); He et al. 2015 (for ReLU), normal and uniform; Saxe et al. 2014,
-# with the gain √2 of PPO's ReLU and tanh trunks; PyTorch's default (`reset_parameters` of
-# nn.Linear and nn.Conv: kaiming_uniform_ with a = √5, which is U(±1/√fan_in)).
+# Bengio 2010 (Keras's default); He et al. 2015 (for ReLU), normal and uniform, and normal by the
+# outputs (torchvision's ResNet and VGG); Saxe et al. 2014, with the gain √2 of PPO's ReLU and tanh
+# trunks; PyTorch's default (`reset_parameters` of nn.Linear and nn.Conv: kaiming_uniform_ with
+# a = √5, which is U(±1/√fan_in)).
 KERNELS: dict[str, Initializer] = {
     "lecun": nn.initializers.lecun_normal(),
     "glorot": nn.initializers.glorot_uniform(),
     "he": nn.initializers.he_normal(),
     "he_uniform": nn.initializers.he_uniform(),
+    "he_fan_out": nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
     "orthogonal": nn.initializers.orthogonal(math.sqrt(2.0)),
     "torch": nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform"),
     "zeros": nn.initializers.zeros_init(),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from aimodels.errors import UserError
 from aimodels.modules.convolution import (
@@ -113,7 +114,7 @@ def avg_pool(
         strides: the window's size when None, as PyTorch. (Flax's default is 1.)
         padding: as `Conv`'s.
         count_include_pad: False divides by the number of inputs in the window, without the padding
-            (torchvision's Inception needs it).
+            (TensorFlow's Inception; torchvision's counts it).
     """
     steps, pads = placement(inputs.shape[1:-1], window, strides, padding)
     sums = fold_windows(inputs, jnp.add, 0, window, steps, pads)
@@ -121,3 +122,47 @@ def avg_pool(
         return sums / math.prod(window)
     ones = jnp.ones((1, *inputs.shape[1:-1], 1), inputs.dtype)
     return sums / fold_windows(ones, jnp.add, 0, window, steps, pads)
+
+
+def ceil_padding(spatial: Sequence[int], window: Sequence[int], strides: Sequence[int]) -> Pads:
+    """Pads at the end so that windows cover every place: PyTorch's `ceil_mode=True`.
+
+    "SAME" may add one window more, and begins before the inputs: [15] under a window of 3 with
+    stride 2 has 7 windows here, 8 there.
+
+    Args:
+        spatial: S, without padding.
+        window: a size for each axis.
+        strides: a step for each axis.
+
+    Returns:
+        ((0, high), ...), an axis each.
+    """
+    pads = []
+    for size, extent, stride in zip(spatial, window, strides, strict=True):
+        count = -(-max(size - extent, 0) // stride) + 1
+        pads.append((0, max((count - 1) * stride + extent - size, 0)))
+    return tuple(pads)
+
+
+def adaptive_avg_pool(inputs: jax.Array, sizes: Sequence[int]) -> jax.Array:
+    """The means of windows that divide each axis into so many parts: [B, *S, C] -> [B, *sizes, C].
+
+    The i-th of n windows goes from floor(i S / n) to ceil((i + 1) S / n), as PyTorch's
+    `adaptive_avg_pool2d`: windows overlap where n does not divide S, and repeat places where it is
+    larger.
+
+    Args:
+        inputs: [B, *S, C].
+        sizes: n for each axis of S.
+    """
+    if tuple(sizes) == inputs.shape[1:-1]:
+        return inputs
+    pooled = inputs
+    for axis, (size, parts) in enumerate(zip(inputs.shape[1:-1], sizes, strict=True), start=1):
+        means = np.zeros((parts, size), np.float32)
+        for part in range(parts):
+            window = slice(part * size // parts, -(-(part + 1) * size // parts))
+            means[part, window] = 1 / (window.stop - window.start)
+        pooled = jnp.moveaxis(jnp.tensordot(means.astype(inputs.dtype), pooled, (1, axis)), 0, axis)
+    return pooled

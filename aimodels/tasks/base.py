@@ -19,6 +19,11 @@ Array = jax.Array
 Batch = dict[str, Any]
 Params = Any
 
+# The collection into which a model in training sows further outputs for the same targets, as
+# GoogLeNet's from its middle. Their losses count `model.auxiliary_weight` times each; the loss that
+# is logged is that of the outputs alone.
+AUXILIARY = "auxiliary_outputs"
+
 
 @flax.struct.dataclass
 class State:
@@ -167,10 +172,16 @@ class SupervisedTask(Task):
                     **_lengths(part),
                     train=True,
                     rngs={"dropout": key},
-                    mutable=list(collections),
+                    mutable=[*collections, AUXILIARY],
                 )
+            collections = dict(collections)
+            auxiliary = jax.tree.leaves(collections.pop(AUXILIARY, {}))
             loss = jnp.mean(self.loss(outputs, part))
-            return loss, ({"loss": loss} | self.train_metrics(outputs, part), collections)
+            metrics = {"loss": loss} | self.train_metrics(outputs, part)
+            if auxiliary:
+                losses = [jnp.mean(self.loss(outputs, part)) for outputs in auxiliary]
+                loss = loss + self.model.auxiliary_weight * sum(losses)  # pyright: ignore[reportAttributeAccessIssue]
+            return loss, (metrics, collections)
 
         gradient_of = jax.grad(loss_of, has_aux=True)
         parts = self.gradient_accumulation

@@ -11,7 +11,7 @@ aimodels play --workdir=runs/connect_four
 with 10 times the simulations, half of them begun by each; a draw is half a win. `test/lost_lines`
 are the lines of tic-tac-toe's whole tree that are lost.
 
-Tic-tac-toe takes 3 to 6 min, Connect Four 1 h 17 min on two cores that had other work beside it, for
+Tic-tac-toe takes 3 to 6 min, Connect Four 1 h 17 min on two cores with other work beside it, for
 1.2 million positions. It scored .57 after 150 steps, .65 after 300, .75 after 450, .73 after 600.
 Othello and Go are for a GPU, and were not trained to the end.
 

@@ -10,7 +10,7 @@ import pytest
 
 import aimodels
 from aimodels import models
-from aimodels.models import MODELS, count_parameters, value_networks
+from aimodels.models import MODELS, count_parameters
 
 
 def shape(*sizes, dtype="float32"):
@@ -18,7 +18,7 @@ def shape(*sizes, dtype="float32"):
 
 
 SIGNALS, IMAGES, TOKENS = shape(1, 40), shape(1, 28, 28, 1), shape(1, 64, dtype="int32")
-PICTURES = shape(1, 224, 224, 3)
+PICTURES, SMALL = shape(1, 224, 224, 3), shape(1, 32, 32, 3)
 
 ATARI = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 
@@ -26,7 +26,7 @@ COUNTS = {
     # Mnih et al. 2015, four actions.
     "nature dqn": (
         1_686_180,
-        value_networks.QNetwork(4, features=(512,), convolutions=ATARI, scale=255.0),
+        models.QNetwork(4, features=(512,), convolutions=ATARI, scale=255.0),
         shape(1, 84, 84, 4, dtype="uint8"),
     ),
     # Greydanus & Kobak 2024: the four models of MNIST-1D.
@@ -79,6 +79,56 @@ COUNTS = {
     # Redmon et al. 2016, figure 3, counted by hand: 24 convolutions with biases have 60,155,968
     # parameters, the Dense layers 7² · 1024 · 4096 + 4096 and 4096 · 7² · 30 + 7² · 30.
     "yolov1": (60_155_968 + 205_524_992 + 6_022_590, models.YOLOv1(20), shape(1, 448, 448, 3)),
+    # LeCun et al. 1998 as published: 156 + 12 + 1,516 + 32 + 48,120 + 10,164 (section II.B).
+    "lenet-5 of 1998": (60_000, models.LeNet5(), shape(1, 32, 32, 1)),
+    "lenet-5 of 1998 with a dense head": (60_850, models.LeNet5(readout="dense"), IMAGES),
+    # torchvision 0.28: the number of parameters of its models, by itself.
+    "alexnet": (61_100_840, models.AlexNet(), PICTURES),
+    "vgg-11": (132_863_336, models.VGG(11), PICTURES),
+    "vgg-13": (133_047_848, models.VGG(13), PICTURES),
+    "vgg-16": (138_357_544, models.VGG(16), PICTURES),
+    "vgg-19": (143_667_240, models.VGG(19), PICTURES),
+    "vgg-11 with batch norm": (132_868_840, models.VGG(11, batch_norm=True), PICTURES),
+    "vgg-13 with batch norm": (133_053_736, models.VGG(13, batch_norm=True), PICTURES),
+    "vgg-16 with batch norm": (138_365_992, models.VGG(16, batch_norm=True), PICTURES),
+    "vgg-19 with batch norm": (143_678_248, models.VGG(19, batch_norm=True), PICTURES),
+    "googlenet": (13_004_888, models.GoogLeNet(), PICTURES),
+    "googlenet, no auxiliary": (6_624_904, models.GoogLeNet(auxiliary_heads=False), PICTURES),
+    "inception-v3": (27_161_264, models.InceptionV3(), shape(1, 299, 299, 3)),
+    "inception-v3, no auxiliary": (
+        23_834_568,
+        models.InceptionV3(auxiliary_head=False),
+        shape(1, 75, 75, 3),
+    ),
+    "resnet-18": (11_689_512, models.ResNet(18), PICTURES),
+    "resnet-34": (21_797_672, models.ResNet(34), PICTURES),
+    "resnet-50": (25_557_032, models.ResNet(50), PICTURES),
+    "resnet-101": (44_549_160, models.ResNet(101), PICTURES),
+    "resnet-152": (60_192_808, models.ResNet(152), PICTURES),
+    "wide resnet-50-2": (68_883_240, models.ResNet(50, width_per_group=128), PICTURES),
+    "wide resnet-101-2": (126_886_696, models.ResNet(101, width_per_group=128), PICTURES),
+    "resnext-50 32x4d": (
+        25_028_904,
+        models.ResNet(50, groups=32, width_per_group=4),
+        PICTURES,
+    ),
+    "vit-b/16": (86_567_656, models.VisionTransformer(size="B", patch_size=16), PICTURES),
+    "vit-b/32": (88_224_232, models.VisionTransformer(size="B", patch_size=32), PICTURES),
+    "vit-l/16": (304_326_632, models.VisionTransformer(size="L", patch_size=16), PICTURES),
+    "vit-l/32": (306_535_400, models.VisionTransformer(size="L", patch_size=32), PICTURES),
+    # Touvron et al. 2021, table 1 has "5M" and "22M"; timm's counts, which the layers give by hand:
+    # 12 (12 D² + 13 D) + (16² 3 + 1 + 197 + 1 + 2) D + 1000 (D + 1).
+    "vit-ti/16": (5_717_416, models.VisionTransformer(size="Ti"), PICTURES),
+    "vit-s/16 as published": (22_050_664, models.VisionTransformer(size="S"), PICTURES),
+    # timm's tf_efficientnet_lite0 (the authors' page says 4.7M).
+    "efficientnet-lite0": (4_652_008, models.EfficientNetLite0(), PICTURES),
+    # timm's resnetv2_50 with batch normalisation.
+    "pre-activation resnet-50": (25_549_352, models.PreActivationResNet(50), PICTURES),
+    # He et al. 2016, table 6 has 0.27M, 0.46M, 0.66M, 0.85M and 1.7M: tests below; this is their
+    # count by hand, without weights in shortcuts.
+    "resnet-20": (269_722, models.CifarResNet(20), SMALL),
+    # Zagoruyko & Komodakis 2016, table 4 has 36.5M: the count of the authors' network.
+    "wrn-28-10": (36_479_194, models.WideResNet(28, widen_factor=10), SMALL),
     # torchvision's ViT-S/16 is not published by it; timm's and transformers' have this count.
     "vit-s/16": (
         22_050_664,
@@ -92,6 +142,20 @@ COUNTS = {
 def test_parameter_counts_are_the_published_ones(name):
     count, model, inputs = COUNTS[name]
     assert count_parameters(model, inputs) == count
+
+
+@pytest.mark.parametrize(
+    ("millions", "model"),
+    [
+        ("0.46", models.CifarResNet(32)),
+        ("0.66", models.CifarResNet(44)),
+        ("0.85", models.CifarResNet(56)),
+        ("1.73", models.CifarResNet(110)),  # "1.7M"
+        ("1.70", models.PreActivationResNet(164, 10, stem="cifar")),  # He et al. 2016b: "1.7M"
+    ],
+)
+def test_counts_of_the_papers_for_cifar(millions, model):
+    assert f"{count_parameters(model, SMALL) / 1e6:.2f}" == millions
 
 
 def test_nanogpt_counts_without_positions():

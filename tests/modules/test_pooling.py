@@ -8,7 +8,7 @@ from compiled import pullback
 from torch_layout import load
 
 from aimodels.errors import UserError
-from aimodels.modules import avg_pool, max_pool
+from aimodels.modules import adaptive_avg_pool, avg_pool, ceil_padding, max_pool
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}  # means of at most 9 float32 values of order 1
 
@@ -65,3 +65,30 @@ def test_dtypes_stay():
     outputs = max_pool(whole, (2,), padding="SAME")
     assert outputs.dtype == whole.dtype
     np.testing.assert_array_equal(outputs[0, :, 0], [-1, -3, -5])
+
+
+@pytest.mark.parametrize("sizes", [(7, 7), (4, 6), (1, 2), (5, 3)])
+def test_adaptive_pooling_divides_each_axis_evenly(sizes):
+    inputs = np.random.default_rng(0).standard_normal((2, 4, 6, 3)).astype(np.float32)
+    outputs = adaptive_avg_pool(jnp.asarray(inputs), sizes)
+    assert outputs.shape == (2, *sizes, 3)
+    for row in range(sizes[0]):
+        for column in range(sizes[1]):
+            rows = slice(row * 4 // sizes[0], int(np.ceil((row + 1) * 4 / sizes[0])))
+            columns = slice(column * 6 // sizes[1], int(np.ceil((column + 1) * 6 / sizes[1])))
+            expected = inputs[:, rows, columns].mean((1, 2))
+            np.testing.assert_allclose(outputs[:, row, column], expected, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "windows"),
+    # torch.nn.MaxPool2d(window, 2, ceil_mode=True) of that many places.
+    [(15, 3, 7), (14, 3, 7), (16, 3, 8), (7, 2, 4), (8, 2, 4), (1, 2, 1), (2, 3, 1), (3, 3, 1)],
+)
+def test_ceil_padding_covers_every_place(size, window, windows):
+    inputs = jnp.arange(size, dtype=jnp.float32)[None, :, None]
+    pads = ceil_padding((size,), (window,), (2,))
+    outputs = max_pool(inputs, (window,), strides=2, padding=pads)
+    assert outputs.shape == (1, windows, 1)
+    ends = np.minimum(2 * np.arange(windows) + window, size) - 1
+    np.testing.assert_array_equal(outputs[0, :, 0], ends)
