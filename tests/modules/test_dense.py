@@ -67,6 +67,7 @@ def test_initial_values_have_the_deviation_of_their_source(name):
         "glorot": (2 / (fan_in + fan_out)) ** 0.5,
         "he": (2 / fan_in) ** 0.5,
         "he_uniform": (2 / fan_in) ** 0.5,
+        "he_fan_out": (2 / fan_out) ** 0.5,
         "orthogonal": 2**0.5 * fan_out**-0.5,
         "torch": (1 / 3 / fan_in) ** 0.5,
         "zeros": 0.0,
