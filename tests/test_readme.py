@@ -8,6 +8,7 @@ from pathlib import Path
 
 import commands
 import pytest
+from run_checks import shrunk
 
 from aimodels.cli import main
 from aimodels.config import load_experiment
@@ -35,9 +36,11 @@ SHORTER = {
 }
 
 
-def shrunk(argument):
+def small(argument):
     """The fields that make a config small, as arguments."""
-    fields = load_experiment(argument.removeprefix("--config=").partition(":")[0]).module.SHRUNK
+    file, _, variant = argument.removeprefix("--config=").partition(":")
+    experiment = load_experiment(file)
+    fields = shrunk(experiment, experiment.config(variant or None))
     return [f"--config.{field}={value}" for field, value in fields.items()]
 
 
@@ -46,10 +49,10 @@ def shorter(line):
     _, command, *rest = shlex.split(line, comments=True)
     added = [] if "--dry_run" in rest else SHORTER.get(command, [])
     for file in (argument for argument in rest if "gpt_sizes" in argument):
-        added += shrunk(file)
+        added += small(file)
         added.append("--config.training.batch_size=8")
     for file in (argument for argument in rest if "alphazero" in argument):
-        added = [*shrunk(file), "--config.training.steps=4"]
+        added = [*small(file), "--config.training.steps=4"]
     return [command, *rest, *added]
 
 

@@ -11,7 +11,6 @@ Shapes: T steps, N environments, B examples, M transitions that it holds.
 """
 
 import math
-from dataclasses import fields
 from typing import Any, Self
 
 import flax.struct
@@ -56,7 +55,7 @@ class Replay:
         """With transitions [T, N, ...]."""
         block = transitions.action.size
         begin = self.added % self.capacity
-        new = {field.name: getattr(transitions, field.name) for field in fields(transitions)}
+        new = dict(vars(transitions))
         if self.frames > 1:
             new["frame"] = transitions.observation[..., -1]
             new["earlier"] = self._earlier(transitions.done)

@@ -50,11 +50,11 @@ class Gymnax(Environment):
             raise unknown("environment", id, known)
         self.id = id
         arguments = dict(arguments or {})
-        takes = inspect.signature(type(gymnax.make(id)[0]).__init__).parameters
-        for name in arguments:
-            if name not in takes:
-                others = set(takes) - {"self"}
-                raise UserError(f"environment.arguments: {unknown('argument', name, others)}")
+        if arguments:
+            takes = set(inspect.signature(type(gymnax.make(id)[0]).__init__).parameters) - {"self"}
+            for name in arguments:
+                if name not in takes:
+                    raise UserError(f"environment.arguments: {unknown('argument', name, takes)}")
         self._environment, parameters = gymnax.make(id, **arguments)
         fields = {field.name for field in dataclasses.fields(parameters)}
         changed = dict(options or {})

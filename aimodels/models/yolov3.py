@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from aimodels.errors import UserError
 from aimodels.models.inputs import fixed_size
-from aimodels.modules import BatchNorm, Conv, Dense
+from aimodels.modules import Conv, ConvNormActivation, Dense
 from aimodels.modules.anchors import yolo_priors
 from aimodels.modules.blocks import divided
 from aimodels.modules.box_coding import YoloPriors
@@ -24,41 +24,12 @@ COCO_PRIORS = (
 STRIDES = (8, 16, 32)
 
 
-class ConvNormLeaky(nn.Module):
-    """Convolution without bias, BatchNorm, leaky ReLU of slope 0.1.
-
-    Attributes:
-      features: channels.
-      kernel_size: of the window, square.
-      strides: of it.
-      initializer: of the kernel.
-      dtype: of the computation.
-      param_dtype: of the parameters.
-    """
-
-    features: int
-    kernel_size: int
-    strides: int = 1
-    initializer: str = "he"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
-        """[B, H, W, C] -> [B, H / strides, W / strides, features]."""
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        hidden = Conv(
-            self.features,
-            (self.kernel_size, self.kernel_size),
-            strides=self.strides,
-            padding=self.kernel_size // 2,
-            use_bias=False,
-            initializer=self.initializer,
-            name="conv",
-            **dtypes,
-        )(inputs)
-        hidden = BatchNorm(name="norm", **dtypes)(hidden, use_running_average=not train)
-        return divided(nn.leaky_relu(hidden, 0.1))
+def conv_norm_leaky(
+    inputs: jax.Array, features: int, size: int, strides: int = 1, *, train: bool, **fields: Any
+) -> jax.Array:
+    """Convolution without bias, BatchNorm, leaky ReLU of slope 0.1, of inputs [B, H, W, C]."""
+    layer = ConvNormActivation(features, size, strides=strides, activation="identity", **fields)
+    return divided(nn.leaky_relu(layer(inputs, train=train), 0.1))
 
 
 class DarknetTrunk(nn.Module):
@@ -87,16 +58,18 @@ class DarknetTrunk(nn.Module):
             "param_dtype": self.param_dtype,
         }
         width, stages = self.base_features, []
-        hidden = ConvNormLeaky(width, 3, name="conv_0", **given)(inputs, train=train)
+
+        def conv(hidden: jax.Array, features: int, size: int, name: str, strides: int = 1) -> Any:
+            return conv_norm_leaky(hidden, features, size, strides, train=train, name=name, **given)
+
+        hidden = conv(inputs, width, 3, "conv_0")
         for stage, count in enumerate(self.blocks, start=1):
             width *= 2
-            down = ConvNormLeaky(width, 3, 2, name=f"down_{stage}", **given)
-            hidden = down(hidden, train=train)
+            hidden = conv(hidden, width, 3, f"down_{stage}", strides=2)
             for block in range(count):
                 name = f"block_{stage}_{block}"
-                narrow = ConvNormLeaky(width // 2, 1, name=f"{name}_narrow", **given)
-                wide = ConvNormLeaky(width, 3, name=f"{name}_wide", **given)
-                hidden = hidden + wide(narrow(hidden, train=train), train=train)
+                narrow = conv(hidden, width // 2, 1, f"{name}_narrow")
+                hidden = hidden + conv(narrow, width, 3, f"{name}_wide")
             stages.append(hidden)
         return stages
 
@@ -178,7 +151,7 @@ class YOLOv3(nn.Module):
         stages = trunk(inputs.astype(self.dtype), train=train)[-3:]
 
         def conv(hidden: jax.Array, features: int, size: int, name: str) -> jax.Array:
-            return ConvNormLeaky(features, size, name=name, **given)(hidden, train=train)
+            return conv_norm_leaky(hidden, features, size, train=train, name=name, **given)
 
         outputs, above = [], None
         for scale in reversed(range(3)):
