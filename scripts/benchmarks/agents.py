@@ -15,15 +15,13 @@ checkpoint are in there.
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import common
-from common import HERE, ROOT, ratio, spread, summary, table, verdict
+from common import HERE, ROOT, OtherPython, ratio, spread, summary, table, verdict
 
 EXPERIMENT = ROOT / "experiments/rl/classic_control.py"
 TARGETS = {"sb3": 20.0, "replicas": 3.0, "ppo": 1.0, "solved": 60.0}
@@ -75,66 +73,24 @@ def train(
     }
 
 
-class StableBaselines:
-    """The other interpreter, as long as it is needed.
-
-    Args:
-      python: its path.
-    """
-
-    def __init__(self, python: str) -> None:
-        self._process = subprocess.Popen(
-            [python, str(HERE / "sb3_worker.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.versions = self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit("--sb3-python takes a Python that has stable-baselines3; this one ended")
-        return json.loads(line)
-
-    def rate(self, threads: int, seconds: float) -> float:
-        """Steps of the environment a second, in a slice of some seconds."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"threads": threads, "seconds": seconds}) + "\n")
-        self._process.stdin.flush()
-        done = self._read()
-        return done["steps"] / done["seconds"]
-
-    def __enter__(self) -> "StableBaselines":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
 def against_sb3(python: str, scratch: Path, repeats: int, quick: bool) -> dict[str, Any]:
     """Row `sb3`."""
     ours: list[dict] = []
     theirs: dict[int, list[float]] = {threads: [] for threads in THREADS}
-    with StableBaselines(python) as other:
+    command = [python, str(HERE / "sb3_worker.py")]
+    needs = "--sb3-python takes a Python that has stable-baselines3; this one ended"
+    with OtherPython(command, needs) as other:
         for _ in range(repeats):
             ours.append(train("dqn_cartpole", (0,), scratch, quick))
             for threads, rates in theirs.items():
-                rates.append(other.rate(threads, 2 if quick else 20))
+                done = other.ask(threads=threads, seconds=2 if quick else 20)
+                rates.append(done["steps"] / done["seconds"])
     best = max(THREADS, key=lambda threads: statistics.median(theirs[threads]))
     return {
         "ours": ours,
         "sb3_steps_per_second": {str(threads): rates for threads, rates in theirs.items()},
         "sb3_threads": best,
-        "versions": other.versions,
+        "versions": other.first,
         "ratio": ratio([run["steps_per_second"] for run in ours], theirs[best]),
     }
 

@@ -39,6 +39,45 @@ def arguments(description: str, repeats: int) -> argparse.ArgumentParser:
     return parser
 
 
+class OtherPython:
+    """A worker script in another interpreter, asked line by line in JSON, as long as it is needed.
+
+    Args:
+      command: that starts it.
+      needs: what is said where it ends: which interpreter is to be given.
+
+    Attributes:
+      first: what it said of itself.
+    """
+
+    def __init__(self, command: Sequence[str], needs: str) -> None:
+        pipe, self._needs = subprocess.PIPE, needs
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.first = self._read()
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """The answer to a request."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(self._needs)
+        return json.loads(line)
+
+    def __enter__(self) -> "OtherPython":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
 class Clock:
     """CPU time of the machine and of this process with its finished children, since the start."""
 

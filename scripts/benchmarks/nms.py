@@ -6,9 +6,7 @@ threads. `spread` are boxes all over the image, most of which stay (random ones:
 case); `objects` are 50 around each of 20 objects, as a detector gives them. Every box may stay.
 """
 
-import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 
 import common
 import numpy as np
-from common import HERE, ratio, spread, table, verdict
+from common import HERE, OtherPython, ratio, spread, table, verdict
 
 TARGET = 1.0
 IMAGES, BOXES, THRESHOLD = 100, 1000, 0.5
@@ -39,13 +37,12 @@ def make(row: str) -> tuple[np.ndarray, np.ndarray]:
     return boxes.astype(np.float32), rng.random((IMAGES, BOXES)).astype(np.float32)
 
 
-def time_row(row: str, torch: subprocess.Popen, scratch: Path, repeats: int) -> dict[str, Any]:
+def time_row(row: str, torch: OtherPython, scratch: Path, repeats: int) -> dict[str, Any]:
     """The figures of a row."""
     import jax
 
     from aimodels.modules.suppression import non_maximum_suppression
 
-    assert torch.stdin is not None
     boxes, scores = make(row)
     np.savez(scratch / f"{row}.npz", boxes=boxes, scores=scores)
     boxes, scores = jax.device_put((boxes, scores))
@@ -59,10 +56,7 @@ def time_row(row: str, torch: subprocess.Popen, scratch: Path, repeats: int) -> 
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
         ours.append({"seconds": seconds, "cpu_seconds": cpu})
         for threads, runs in theirs.items():
-            request = {"row": row, "threads": threads, "threshold": THRESHOLD}
-            torch.stdin.write(json.dumps(request) + "\n")
-            torch.stdin.flush()
-            answer = read(torch)
+            answer = torch.ask(row=row, threads=threads, threshold=THRESHOLD)
             if answer.pop("kept") != counts.tolist():
                 sys.exit(f"{row}: the two sides don't keep equally many boxes")
             runs.append(answer)
@@ -82,15 +76,6 @@ def time_row(row: str, torch: subprocess.Popen, scratch: Path, repeats: int) -> 
     }
 
 
-def read(process: subprocess.Popen) -> dict[str, Any]:
-    """The next answer of the other interpreter."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        sys.exit("the interpreter ended; --torch-python takes one that has torchvision")
-    return json.loads(line)
-
-
 def main() -> None:
     parser = common.arguments(__doc__, repeats=15)
     parser.add_argument("--torch-python", default=sys.executable, help="one that has torchvision")
@@ -99,12 +84,10 @@ def main() -> None:
     with common.session(options, "nms") as record:
         record["target"] = TARGET
         command = [options.torch_python, str(HERE / "torch_nms_worker.py"), str(record["scratch"])]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as torch:
-            record |= read(torch)
+        needs = "the interpreter ended; --torch-python takes one that has torchvision"
+        with OtherPython(command, needs) as torch:
+            record |= torch.first
             record["rows"] = [time_row(row, torch, record["scratch"], repeats) for row in ROWS]
-            assert torch.stdin is not None
-            torch.stdin.close()
         report(record["rows"])
 
 

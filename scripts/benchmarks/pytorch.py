@@ -7,68 +7,22 @@ uses no processor. PyTorch neither logs nor evaluates nor saves; ours does.
 
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import common
 import numpy as np
-from common import HERE, ratio, spread, table, verdict
+from common import HERE, OtherPython, ratio, spread, table, verdict
 from rows import ROWS, arrays_of, make_config
 
 TARGETS = {"mlp": 2.5, "cnn": 2.5, "gru": 2.5, "fashion": 1.0}
 THREADS = (1, 2)
 
 
-class Torch:
-    """The other interpreter.
-
-    Args:
-      python: its path.
-      folder: where the data are.
-    """
-
-    def __init__(self, python: str, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [python, str(HERE / "torch_worker.py"), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.version = self._read()["torch"]
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit("PyTorch's interpreter ended; --torch-python takes one that has torch")
-        return json.loads(line)
-
-    def run(self, row: str, threads: int, seconds: float) -> dict[str, float]:
-        """A slice of some seconds: steps, seconds, parameters."""
-        assert self._process.stdin is not None
-        request = {"row": row, "threads": threads, "seconds": seconds}
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def __enter__(self) -> "Torch":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
-def time_row(row: str, torch: Torch, scratch: Path, repeats: int, seconds: float) -> dict[str, Any]:
+def time_row(
+    row: str, torch: OtherPython, scratch: Path, repeats: int, seconds: float
+) -> dict[str, Any]:
     """The figures of a row; repeats of some `seconds` a side."""
     from ours import Ours, steps_for
 
@@ -84,7 +38,7 @@ def time_row(row: str, torch: Torch, scratch: Path, repeats: int, seconds: float
     for _ in range(repeats):
         runs.append(ours.run())
         for threads, rates in theirs.items():
-            done = torch.run(row, threads, seconds)
+            done = torch.ask(row=row, threads=threads, seconds=seconds)
             rates.append(done["steps"] / done["seconds"])
             parameters = int(done["parameters"])
     best = max(THREADS, key=lambda threads: statistics.median(theirs[threads]))
@@ -113,8 +67,10 @@ def main() -> None:
     with common.session(options, "pytorch") as record:
         record["targets"] = TARGETS
         record["rows"] = []
-        with Torch(options.torch_python, record["scratch"]) as torch:
-            record["torch"] = torch.version
+        command = [options.torch_python, str(HERE / "torch_worker.py"), str(record["scratch"])]
+        needs = "PyTorch's interpreter ended; --torch-python takes one that has torch"
+        with OtherPython(command, needs) as torch:
+            record["torch"] = torch.first["torch"]
             for row in options.rows.split(","):
                 print(f"{ROWS[row].title} ...", file=sys.stderr)
                 timed = time_row(row, torch, record["scratch"], repeats, seconds)
