@@ -62,6 +62,23 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--step", default="latest", help="latest (default), best, or a number")
     watch.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
 
+    explain = command("explain", "draw where a classifier looks; prints JSON")
+    explain.add_argument("--workdir", required=True, help="folder of the run")
+    explain.add_argument(
+        "--images", required=True, nargs="+", metavar="FILE", help="PNG, JPEG, or folders of them"
+    )
+    explain.add_argument(
+        "--method",
+        default="grad_cam",
+        help="grad_cam (default), integrated_gradients, occlusion or attention_rollout",
+    )
+    explain.add_argument("--output", help="FILE.png (default: explain.png in the folder)")
+    explain.add_argument(
+        "--class", dest="class_id", type=int, metavar="N", help="(default: the one predicted)"
+    )
+    explain.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    explain.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
+
     reproduce = command("reproduce", "run a published table, and print it beside ours")
     reproduce.add_argument("file", help="an experiment file with a published table")
     reproduce.add_argument("--seeds", type=_positive, default=5, help="runs a row (default 5)")

@@ -148,6 +148,23 @@ def _watch(options: argparse.Namespace) -> None:
     print(json.dumps(played, indent=2))
 
 
+def _explain(options: argparse.Namespace) -> None:
+    import json
+
+    from aimodels.training.explain import explain
+
+    explained = explain(
+        options.workdir,
+        options.images,
+        method=options.method,
+        output=options.output,
+        class_id=options.class_id,
+        step=options.step,
+        replica=options.replica,
+    )
+    print(json.dumps(explained, indent=2))
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     from aimodels.reproduce.run import reproduce
     from aimodels.training.parallel import cores
@@ -290,6 +307,7 @@ COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "watch": _watch,
+    "explain": _explain,
     "reproduce": _reproduce,
     "sweep": _sweep,
     "report": _report,

@@ -192,7 +192,18 @@ def test_overrides_are_taken_out_of_the_arguments():
 @pytest.mark.parametrize(
     "command",
     [
-        *("train", "evaluate", "watch", "sweep", "reproduce", "report", "list", "show", "data"),
+        *(
+            "train",
+            "evaluate",
+            "watch",
+            "explain",
+            "sweep",
+            "reproduce",
+            "report",
+            "list",
+            "show",
+            "data",
+        ),
         "data fetch",
     ],
 )

@@ -2,7 +2,8 @@
 
 Each is a small frozen class: its fields are a config's, and calling it is a pure function
 `(batch, key) -> batch`. Those with `random = True` run in training only, each example with a draw
-of its own; the others run in training and in evaluation. A config lists them in order:
+of its own; the others run in training and in evaluation. The larger recipes for images are in
+`aimodels.data.augmentations`. A config lists them in order:
 
     transforms=("scale", {"name": "random_crop", "padding": 4}, "horizontal_flip")
 
@@ -27,12 +28,23 @@ TRANSFORMS: dict[str, str] = {
     "one_hot": "aimodels.data.transforms:OneHot",
     "flatten": "aimodels.data.transforms:Flatten",
     "pad_to": "aimodels.data.transforms:PadTo",
+    "resize": "aimodels.data.augmentations.crops:Resize",
+    "center_crop": "aimodels.data.augmentations.crops:CenterCrop",
     # In training only.
     "random_crop": "aimodels.data.transforms:RandomCrop",
     "horizontal_flip": "aimodels.data.transforms:HorizontalFlip",
     "random_shift": "aimodels.data.transforms:RandomShift",
     "gaussian_noise": "aimodels.data.transforms:GaussianNoise",
     "cutout": "aimodels.data.transforms:Cutout",
+    "vertical_flip": "aimodels.data.augmentations.jitter:VerticalFlip",
+    "color_jitter": "aimodels.data.augmentations.jitter:ColorJitter",
+    "rand_augment": "aimodels.data.augmentations.rand_augment:RandAugment",
+    "random_erasing": "aimodels.data.augmentations.erasing:RandomErasing",
+    "mixup": "aimodels.data.augmentations.mixing:Mixup",
+    "cutmix": "aimodels.data.augmentations.mixing:CutMix",
+    "mixup_or_cutmix": "aimodels.data.augmentations.mixing:MixupOrCutMix",
+    # In training; in evaluation its middle is cut out.
+    "random_resized_crop": "aimodels.data.augmentations.crops:RandomResizedCrop",
 }
 
 
@@ -48,6 +60,10 @@ class Transform(abc.ABC):
     @abc.abstractmethod
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
         """The transformed batch; fields that it does not name stay as they are."""
+
+    def in_evaluation(self, batch: Batch) -> Batch:
+        """What a random transform does in evaluation: most do nothing."""
+        return batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +183,7 @@ class RandomCrop(Transform):
 
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
         """Inputs [B, H, W, C]."""
-        images = _images(batch, "random_crop")
+        images = images_of(batch, "random_crop")
         size, pad = images.shape[1:], self.padding
         padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
         places = jax.random.randint(key, (images.shape[0], 2), 0, 2 * pad + 1)
@@ -191,7 +207,7 @@ class HorizontalFlip(Transform):
 
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
         """Inputs [B, H, W, C]."""
-        images = _images(batch, "horizontal_flip")
+        images = images_of(batch, "horizontal_flip")
         flip = jax.random.bernoulli(key, self.probability, (images.shape[0], 1, 1, 1))
         return batch | {"inputs": jnp.where(flip, images[:, :, ::-1], images)}
 
@@ -267,7 +283,7 @@ class Cutout(Transform):
 
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
         """Inputs [B, H, W, C]."""
-        images = _images(batch, "cutout")
+        images = images_of(batch, "cutout")
         B, H, W, _ = images.shape
         centers = jax.random.randint(key, (2, B, 1), 0, jnp.array([H, W])[:, None, None])
         starts = centers - self.size // 2
@@ -291,7 +307,7 @@ class Pipeline:
     steps: tuple[Transform, ...] = ()
 
     def __call__(self, batch: Batch, key: jax.Array | None, *, train: bool) -> Batch:
-        """The batch after all transforms (`train`), or after those that are not random.
+        """The batch after all transforms (`train`), or with the random ones as in evaluation.
 
         Args:
           batch: a dict with `inputs` and other fields.
@@ -302,11 +318,23 @@ class Pipeline:
         for number, step in enumerate(self.steps):
             if train or not step.random:
                 batch = step(batch, jax.random.fold_in(key, number))
+            else:
+                batch = step.in_evaluation(batch)
         return batch
 
 
-def _images(batch: Batch, name: str) -> jax.Array:
+def images_of(batch: Batch, name: str, channels: tuple[int, ...] = ()) -> jax.Array:
+    """The inputs [B, H, W, C] of a batch, for the transform `name`, which takes so many channels.
+
+    Raises:
+      UserError: they are no images, or have other channels.
+    """
     images = jnp.asarray(batch["inputs"])
     if images.ndim != 4:
         raise UserError(f"transform {name} takes images [B, H, W, C], got {images.shape}")
+    if channels and images.shape[-1] not in channels:
+        raise UserError(
+            f"transform {name} takes images of {' or '.join(map(str, channels))} channels, got "
+            f"{images.shape}"
+        )
     return images

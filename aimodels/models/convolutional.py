@@ -9,7 +9,16 @@ import jax.numpy as jnp
 
 from aimodels.errors import UserError
 from aimodels.models.inputs import fixed_size, with_channels
-from aimodels.modules import BatchNorm, Conv, Dense, Dropout, activation, avg_pool, max_pool
+from aimodels.modules import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Identity,
+    activation,
+    avg_pool,
+    max_pool,
+)
 from aimodels.modules.blocks import divided
 
 Window = int | tuple[int, ...]
@@ -29,6 +38,8 @@ class CNN(nn.Module):
     Inputs are [B, *S, C], S being one axis (signals), two (images) or three (volumes). How many is
     read off the inputs: [B, T] is a signal of one channel, [B, T, C], [B, H, W, C] and
     [B, T, H, W, C] are what they are. Images without channels [B, H, W] need spatial_axes=2.
+
+    What each activation function gives is the output of the module `features_<layer>`.
 
     Attributes:
         features: channels of each convolution.
@@ -98,7 +109,7 @@ class CNN(nn.Module):
             if self.batch_norm:
                 norm = BatchNorm(name=f"norm_{index}", **dtypes)
                 hidden = norm(hidden, use_running_average=not train)
-            hidden = function(hidden)
+            hidden = Identity(name=f"features_{index}")(function(hidden))
             window = _window(pool_sizes[index], axes)
             if pool is not None and math.prod(window) > 1:
                 hidden = pool(hidden, window)

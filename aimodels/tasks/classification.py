@@ -19,6 +19,9 @@ Array = jax.Array
 class Classification(SupervisedTask):
     """Learns class ids [B] (or one a token, [B, T]) from inputs.
 
+    Targets may be the classes' shares [B, V] instead, as mixup makes them (cross-entropy only). The
+    loss is against the shares; metrics take the class of the largest one for the target.
+
     Attributes:
       loss_name: `cross_entropy` over V outputs; `hinge` over V outputs (Crammer & Singer 2001);
         `binary_cross_entropy` and `binary_hinge` for a single output, whose sign is the class.
@@ -36,7 +39,8 @@ class Classification(SupervisedTask):
 
     def loss(self, outputs: Array, batch: Batch) -> Array:
         """The loss of each example, [B]."""
-        single = outputs.ndim == batch["targets"].ndim or outputs.shape[-1] == 1
+        alike = outputs.ndim == batch["targets"].ndim or outputs.shape[-1] == 1
+        single = alike and not self._takes_shares(outputs, batch["targets"])
         if single != self.loss_name.startswith("binary"):
             raise UserError(
                 f"config.task.loss_name: {self.loss_name!r} does not fit outputs of shape "
@@ -51,11 +55,13 @@ class Classification(SupervisedTask):
 
     def train_metrics(self, outputs: Array, batch: Batch) -> dict[str, Array]:
         """The accuracy on the training batch."""
-        measured = Accuracy.from_model_output(outputs=outputs, **_without_inputs(batch))
+        measured = Accuracy.from_model_output(outputs=outputs, **self._for_metrics(outputs, batch))
         return {"accuracy": measured.compute()}
 
     def metrics(self, outputs: Array, batch: Batch) -> clu.metrics.Collection:
         """Loss, accuracy, F1, calibration and their like."""
+        loss = self.loss(outputs, batch)
+        batch = self._for_metrics(outputs, batch)
         classes = outputs.shape[-1] if outputs.ndim > batch["targets"].ndim else 1
         collection = classification_metrics(
             max(classes, 2),
@@ -63,11 +69,17 @@ class Classification(SupervisedTask):
             confusion=self.confusion,
             probabilities=self.loss_name.endswith("cross_entropy"),
         )
-        loss = self.loss(outputs, batch)
-        return collection.single_from_model_output(
-            outputs=outputs, loss=loss, **_without_inputs(batch)
-        )
+        return collection.single_from_model_output(outputs=outputs, loss=loss, **batch)
 
+    def _takes_shares(self, outputs: Array, targets: Array) -> bool:
+        """Whether targets are shares of the classes; with binary losses they are labels each."""
+        is_float = jnp.issubdtype(targets.dtype, jnp.floating)
+        alike = targets.shape == outputs.shape and outputs.ndim > 1 and outputs.shape[-1] > 1
+        return is_float and alike and not self.loss_name.startswith("binary")
 
-def _without_inputs(batch: Batch) -> Batch:
-    return {name: jnp.asarray(value) for name, value in batch.items() if name != "inputs"}
+    def _for_metrics(self, outputs: Array, batch: Batch) -> Batch:
+        """The batch without inputs, with a class for each target."""
+        rest = {name: jnp.asarray(value) for name, value in batch.items() if name != "inputs"}
+        if self._takes_shares(outputs, rest["targets"]):
+            rest["targets"] = rest["targets"].argmax(-1)
+        return rest

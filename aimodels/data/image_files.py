@@ -1,0 +1,83 @@
+"""Images in files, read to the size and channels that a data set has."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aimodels.errors import UserError
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
+    """The files named, and those of the folders named (not below them) that end as images do.
+
+    Raises:
+      UserError: a path doesn't exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+            if not inside:
+                raise UserError(f"folder {path} holds no image that ends in {', '.join(ENDINGS)}")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(f"image {path} does not exist")
+    if not found:
+        raise UserError("no image is given")
+    return found
+
+
+def read_image(path: str | os.PathLike, shape: tuple[int, int, int]) -> np.ndarray:
+    """An image as uint8 [H, W, C].
+
+    It is turned upright as its camera says, put on white where it is transparent, cut to the shape
+    of H x W around its middle, and resized; of colours and one channel, one becomes the other.
+
+    Args:
+      path: a PNG or JPEG.
+      shape: (H, W, C), C being 1 or 3.
+
+    Raises:
+      UserError: the file is empty, damaged or no such image, or C is another number.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    height, width, channels = shape
+    if channels not in (1, 3):
+        raise UserError(f"image {path}: files have 1 or 3 channels, and {channels} are asked for")
+    if path.stat().st_size == 0:
+        raise UserError(f"image {path} is empty")
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as file:
+            file.load()
+            image = _opaque(ImageOps.exif_transpose(file))
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{path} is no PNG or JPEG image") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"image {path} is too large: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises of damaged files
+        raise UserError(f"image {path} is damaged: {error}") from error
+    image = image.convert("L" if channels == 1 else "RGB")
+    image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def _opaque(image: Any) -> Any:
+    """An image in 8 bits without transparency."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16 bits
+        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
