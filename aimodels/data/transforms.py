@@ -31,19 +31,21 @@ TRANSFORMS: dict[str, str] = {
     "resize": "aimodels.data.augmentations.crops:Resize",
     "center_crop": "aimodels.data.augmentations.crops:CenterCrop",
     # In training only.
-    "random_crop": "aimodels.data.transforms:RandomCrop",
     "horizontal_flip": "aimodels.data.transforms:HorizontalFlip",
     "random_shift": "aimodels.data.transforms:RandomShift",
     "gaussian_noise": "aimodels.data.transforms:GaussianNoise",
     "cutout": "aimodels.data.transforms:Cutout",
     "vertical_flip": "aimodels.data.augmentations.jitter:VerticalFlip",
     "color_jitter": "aimodels.data.augmentations.jitter:ColorJitter",
+    "lighting": "aimodels.data.augmentations.jitter:Lighting",
+    "random_slope": "aimodels.data.augmentations.signals:RandomSlope",
     "rand_augment": "aimodels.data.augmentations.rand_augment:RandAugment",
     "random_erasing": "aimodels.data.augmentations.erasing:RandomErasing",
     "mixup": "aimodels.data.augmentations.mixing:Mixup",
     "cutmix": "aimodels.data.augmentations.mixing:CutMix",
     "mixup_or_cutmix": "aimodels.data.augmentations.mixing:MixupOrCutMix",
-    # In training; in evaluation its middle is cut out.
+    # In training; in evaluation the middle is cut out.
+    "random_crop": "aimodels.data.transforms:RandomCrop",
     "random_resized_crop": "aimodels.data.augmentations.crops:RandomResizedCrop",
 }
 
@@ -172,26 +174,52 @@ class PadTo(Transform):
 class RandomCrop(Transform):
     """Pad images with zeros on all sides, then cut the old size out at a random place.
 
-    Krizhevsky & Hinton 2009; with `padding=4` the augmentation of He et al. 2015 on CIFAR-10.
+    Krizhevsky & Hinton 2009; with `padding=4` the augmentation of He et al. 2015 on CIFAR-10. With
+    `padding=0, size=224` that of Krizhevsky et al. 2012 on images of 256x256. With a `size`, in
+    evaluation the middle is cut out.
 
     Attributes:
       padding: pixels on each side.
+      size: (height, width) that is cut out, or one number for both; None for the old size.
     """
 
     random: ClassVar[bool] = True
     padding: int = 4
+    size: int | tuple[int, int] | None = None
 
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
-        """Inputs [B, H, W, C]."""
+        """Inputs [B, H, W, C] -> [B, *size, C]."""
         images = images_of(batch, "random_crop")
-        size, pad = images.shape[1:], self.padding
+        pad, channels = self.padding, images.shape[3]
         padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-        places = jax.random.randint(key, (images.shape[0], 2), 0, 2 * pad + 1)
+        height, width = self._size_in(padded, images.shape[1:3])
+        last = jnp.array([padded.shape[1] - height, padded.shape[2] - width])
+        places = jax.random.randint(key, (images.shape[0], 2), 0, last + 1)
 
         def cut(image: jax.Array, place: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_slice(image, (place[0], place[1], 0), size)
+            return jax.lax.dynamic_slice(image, (place[0], place[1], 0), (height, width, channels))
 
         return batch | {"inputs": jax.vmap(cut)(padded, places)}
+
+    def in_evaluation(self, batch: Batch) -> Batch:
+        """The middle [B, *size, C]; without a size the inputs as they are."""
+        if self.size is None:
+            return batch
+        images = images_of(batch, "random_crop")
+        height, width = self._size_in(images, images.shape[1:3])
+        top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+        return batch | {"inputs": images[:, top : top + height, left : left + width]}
+
+    def _size_in(self, images: jax.Array, old: tuple[int, ...]) -> tuple[int, int]:
+        """(height, width) of what is cut out of images [B, H, W, C]."""
+        size = old if self.size is None else self.size
+        height, width = (size, size) if isinstance(size, int) else size
+        if not (1 <= height <= images.shape[1] and 1 <= width <= images.shape[2]):
+            raise UserError(
+                f"transform random_crop: images of size {images.shape[1:3]} hold no box of "
+                f"{(height, width)}"
+            )
+        return height, width
 
 
 @dataclasses.dataclass(frozen=True)

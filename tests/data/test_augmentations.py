@@ -11,6 +11,7 @@ import scipy.stats
 from aimodels.config import call_section, named_section
 from aimodels.data.augmentations import colour, geometry
 from aimodels.data.augmentations.crops import random_boxes
+from aimodels.data.augmentations.jitter import EIGENVALUES, EIGENVECTORS
 from aimodels.data.augmentations.mixing import beta_shares, kept_pixels, mixed
 from aimodels.data.augmentations.rand_augment import OPERATIONS, operate
 from aimodels.data.transforms import Pipeline
@@ -42,8 +43,8 @@ def golden():
 
 def cases(golden, group, kind):
     """(fields of the name, what torchvision gives), for a group and a kind of image."""
-    start = f"{group}/{kind}/"
-    return [(k.removeprefix(start).split("/"), v) for k, v in golden.items() if k.startswith(start)]
+    names, images = (golden[f"{group}/{kind}/{what}"] for what in ("names", "images"))
+    return [(str(name).split("/"), image) for name, image in zip(names, images, strict=True)]
 
 
 def pipeline(*specs):
@@ -75,7 +76,7 @@ def operated(image, operations, signs, magnitude, *, at_once=False):
 
 @pytest.mark.parametrize("kind", ["grey", "colour"])
 def test_rand_augments_operations_are_torchvisions(golden, kind):
-    image = jnp.asarray(golden[f"image/{kind}"])
+    image = jnp.asarray(golden[f"image/{kind}/images"][0])
     ran = set()
     for magnitude in (9, 23):
         chosen = [c for c in cases(golden, "rand_augment", kind) if int(c[0][1]) == magnitude]
@@ -97,8 +98,15 @@ def test_rand_augments_operations_are_torchvisions(golden, kind):
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour"])
+def test_equalizing_an_image_of_many_pixels_is_torchvisions(golden, kind):
+    before, after = golden[f"equalize/{kind}/images"]
+    assert (before != after).mean() > 0.5
+    np.testing.assert_array_equal(jax.jit(colour.equalize)(before), after)
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour"])
 def test_colour_operations_on_floats_are_torchvisions(golden, kind):
-    image = jnp.asarray(golden[f"image/{kind}"], jnp.float32) / 255
+    image = jnp.asarray(golden[f"image/{kind}/images"][0], jnp.float32) / 255
     chosen = cases(golden, "colour", kind)
 
     def all_of(image):
@@ -114,9 +122,11 @@ def test_colour_operations_on_floats_are_torchvisions(golden, kind):
 
 @pytest.mark.parametrize("kind", ["grey", "colour"])
 def test_resized_crops_are_torchvisions(golden, kind):
-    image = jnp.asarray(golden[f"image/{kind}"], jnp.float32) / 255
+    image = jnp.asarray(golden[f"image/{kind}/images"][0], jnp.float32) / 255
     chosen = [
-        ([int(n) for n in words[0].split("-")], v) for words, v in cases(golden, "crop", kind)
+        ([int(number) for number in words], expected)
+        for group in ("crop_5x4", "crop_8x15")
+        for words, expected in cases(golden, group, kind)
     ]
     assert len(chosen) == 16
 
@@ -128,7 +138,7 @@ def test_resized_crops_are_torchvisions(golden, kind):
 
     boxes = jnp.array([numbers[:4] for numbers, _ in chosen])
     for (numbers, expected), result in zip(chosen, jax.jit(all_of)(image, boxes), strict=True):
-        # Sums of up to 40 products of numbers up to 1 in float32.
+        # Sums of up to 30 products of numbers up to 1 in float32.
         np.testing.assert_allclose(result, expected, atol=2e-6, err_msg=str(numbers))
 
 
@@ -207,6 +217,38 @@ def test_jitters_factors_are_uniform():
     factors = run("color_jitter", images, contrast=0.0, saturation=0.0, hue=0.0)["inputs"] / 0.5
     # Chance exceeds it once in 10,000: 2.23 / √n.
     assert scipy.stats.kstest(factors.ravel(), scipy.stats.uniform(0.6, 0.8).cdf).statistic < 0.036
+
+
+def test_lighting_adds_the_colours_of_natural_images():
+    images = np.full((4000, 2, 3, 3), 0.5, np.float32)
+    added = run("lighting", images, std=0.1)["inputs"] - images
+    np.testing.assert_array_equal(added, np.broadcast_to(added[:, :1, :1], added.shape))
+    # Their covariance is that of Σ α_i λ_i p_i: std² Σ λ_i² p_i p_iᵀ, up to what 4,000 draws say.
+    values, vectors = np.array(EIGENVALUES), np.array(EIGENVECTORS)
+    expected = 0.1**2 * (vectors * values**2) @ vectors.T
+    found = np.cov(added[:, 0, 0].T)
+    # A variance of n normal draws has the relative deviation √(2 / n), 2.2 %; five of them.
+    np.testing.assert_allclose(found, expected, atol=0.11 * expected.max())
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-3)  # four digits are printed
+
+
+def test_slopes_are_taken_out_and_put_in():
+    times = np.linspace(-0.5, 0.5, 40)
+    wave = np.sin(9 * times) - np.polyval(np.polyfit(times, np.sin(9 * times), 1), times)
+    slopes = np.random.default_rng(0).normal(size=(2000, 1, 1))
+    signals = (0.3 + wave[:, None] + slopes * times[:, None]).astype(np.float32)
+    flat = run("random_slope", signals, targets=np.zeros(2000, int), scale=0.0)["inputs"]
+    # float32 sums of 40 numbers of order 1.
+    np.testing.assert_allclose(flat - 0.3, np.broadcast_to(wave[:, None], flat.shape), atol=2e-6)
+    tilted = run("random_slope", signals, targets=np.zeros(2000, int), scale=0.75)["inputs"]
+    rises = (tilted - flat)[:, -1, 0] * 2
+    # Chance exceeds it once in 10,000: 2.23 / √n.
+    uniform = scipy.stats.uniform(-0.375, 0.75)
+    assert scipy.stats.kstest(rises, uniform.cdf).statistic < 0.05
+    channels = run("random_slope", np.stack([signals[:4, :, 0]] * 2, -1), targets=np.zeros(4, int))
+    np.testing.assert_array_equal(channels["inputs"][..., 0], channels["inputs"][..., 1])
+    without = run("random_slope", signals[:4, :, 0], targets=np.zeros(4, int))
+    np.testing.assert_allclose(without["inputs"], channels["inputs"][..., 0], atol=1e-6)
 
 
 def test_erased_boxes():
@@ -344,6 +386,8 @@ def test_evaluation_takes_the_middle_and_nothing_else_is_changed():
         ("random_resized_crop", PIXELS, {"area": (0.0, 1.0)}, "between 0 and 1"),
         ("random_erasing", PIXELS, {"ratio": (2.0, 1.0)}, "from low to high"),
         ("mixup", PIXELS, {"alpha": 0.0}, "alpha 0 must be above 0"),
+        ("lighting", PIXELS, {}, "put 'scale' before it"),
+        ("random_slope", PIXELS, {}, "takes signals"),
     ],
 )
 def test_mistakes(name, images, fields, message):

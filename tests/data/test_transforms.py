@@ -94,6 +94,25 @@ def test_random_crops_are_windows_of_the_padded_image():
     assert {y for y, _ in seen} == {x for _, x in seen} == set(range(2 * padding + 1))
 
 
+def test_random_crops_of_a_size_and_their_middle_in_evaluation():
+    spec = {"name": "random_crop", "padding": 0, "size": (5, 4)}
+    images, seen = np.asarray(IMAGES), set()
+    for image, crop in zip(images, apply(spec, images), strict=True):
+        places = [
+            (y, x)
+            for y, x in itertools.product(range(4), range(7))
+            if np.array_equal(image[y : y + 5, x : x + 4], crop)
+        ]
+        assert len(places) == 1
+        seen.add(places[0])
+    assert {y for y, _ in seen} == set(range(4))
+    assert {x for _, x in seen} == set(range(7))
+    middle = apply(spec, images, train=False)
+    np.testing.assert_array_equal(middle, images[:, 1:6, 3:7])
+    padded = apply({"name": "random_crop", "padding": 3, "size": 12}, images)
+    assert padded.shape == (64, 12, 12, 3)
+
+
 def test_flips_mirror_whole_images_left_to_right():
     flipped = apply("horizontal_flip", IMAGES)
     mirrored = np.asarray(IMAGES)[:, :, ::-1]
@@ -247,6 +266,7 @@ def test_a_users_own_transform():
         ("one_hot", IMAGES, "transforms.num_classes is missing"),
         ("no_module:Name", IMAGES, "can't be imported"),
         ("random_crop", jnp.ones((2, 3)), "takes images"),
+        ({"name": "random_crop", "padding": 0, "size": 9}, IMAGES, "hold no box of (9, 9)"),
         ("horizontal_flip", jnp.ones((2, 3)), "takes images"),
         ("cutout", jnp.ones((2, 3)), "takes images"),
         ("random_shift", IMAGES, "takes sequences"),

@@ -4,7 +4,10 @@ python tests/golden/make_augmentations.py        # needs torch and torchvision
 
 Each image is a smooth one with noise and a flat corner, so that histograms and ranges are neither
 flat nor full. Results are of RandAugment's operations at two of its magnitudes in both directions,
-of the colour operations at stated factors, and of resized crops.
+of the colour operations at stated factors, and of resized crops. Equalizing needs an image of more
+than 255 pixels, else it changes nothing: it has a larger one.
+
+A group of cases is `<group>/<kind>/names`, text, and `<group>/<kind>/images`, stacked.
 """
 
 import math
@@ -16,23 +19,24 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F  # noqa: N812
 
-HEIGHT, WIDTH, FILL = 13, 18, 128
+SMALL, LARGE, FILL = (9, 13), (26, 36), 128
 FACTORS = (0.0, 0.37, 1.0, 1.63)
-BOXES = ((0, 0, 13, 18), (2, 3, 7, 5), (4, 1, 9, 14), (12, 17, 1, 1))  # top, left, height, width
-SIZES = ((6, 6), (11, 20))
+BOXES = ((0, 0, 9, 13), (2, 3, 5, 4), (3, 1, 6, 11), (8, 12, 1, 1))  # top, left, height, width
+SIZES = ((5, 4), (8, 15))
 
 
-def images() -> dict[str, np.ndarray]:
+def images(size: tuple[int, int]) -> dict[str, np.ndarray]:
     """A picture of one channel and one of three, uint8 [C, H, W]."""
     rng = np.random.default_rng(0)
+    height, width = size
     made = {}
     for name, channels in (("grey", 1), ("colour", 3)):
-        y, x = np.mgrid[:HEIGHT, :WIDTH] / 10
+        y, x = np.mgrid[:height, :width] / 7
         waves = [
             70 + 50 * np.sin(x * (c + 1) + y) + 30 * np.cos(2 * y - c) for c in range(channels)
         ]
-        noisy = np.stack(waves) + rng.normal(0, 12, (channels, HEIGHT, WIDTH))
-        noisy[:, 9:, 12:] = 20
+        noisy = np.stack(waves) + rng.normal(0, 12, (channels, height, width))
+        noisy[:, 2 * height // 3 :, 2 * width // 3 :] = 20
         made[name] = np.clip(noisy, 3, 240).astype(np.uint8)
     return made
 
@@ -47,7 +51,7 @@ def rand_augment(magnitude: int, sign: int) -> dict[str, Callable[[torch.Tensor]
     """Torchvision's RandAugment at a magnitude of 0 to 30, by our names of its operations."""
     share = magnitude / 30
     shear = sign * math.degrees(math.atan(0.3 * share))
-    across, down = (sign * int(150 / 331 * side * share) for side in (WIDTH, HEIGHT))
+    across, down = (sign * int(150 / 331 * side * share) for side in SMALL[::-1])
     factor = 1 + sign * 0.9 * share
     return {
         "identity": lambda image: image,
@@ -69,35 +73,42 @@ def rand_augment(magnitude: int, sign: int) -> dict[str, Callable[[torch.Tensor]
 
 def main() -> None:
     """Writes the cases beside this file, images as [H, W, C]."""
-    arrays = {}
+    groups: dict[str, dict[str, np.ndarray]] = {}
 
-    def keep(name: str, image: torch.Tensor) -> None:
-        arrays[name] = np.moveaxis(image.numpy(), -3, -1)
+    def keep(group: str, name: str, image: torch.Tensor) -> None:
+        groups.setdefault(group, {})[name] = np.moveaxis(image.numpy(), -3, -1)
 
-    for kind, array in images().items():
+    for kind, array in images(LARGE).items():
+        image = torch.tensor(array)
+        keep(f"equalize/{kind}", "before", image)
+        keep(f"equalize/{kind}", "after", F.equalize(image))
+    for kind, array in images(SMALL).items():
         image = torch.tensor(array)
         floats = image.to(torch.float32) / 255
-        keep(f"image/{kind}", image)
+        keep(f"image/{kind}", "before", image)
         for magnitude in (9, 23):
             for sign in (1, -1):
                 for name, function in rand_augment(magnitude, sign).items():
-                    keep(f"rand_augment/{kind}/{name}/{magnitude}/{sign}", function(image))
+                    keep(f"rand_augment/{kind}", f"{name}/{magnitude}/{sign}", function(image))
         for name in ("brightness", "contrast", "saturation", "sharpness"):
             for factor in FACTORS:
                 function = getattr(F, f"adjust_{name}")
-                keep(f"colour/{kind}/{name}/{factor}", function(floats, factor))
+                keep(f"colour/{kind}", f"{name}/{factor}", function(floats, factor))
         for shift in (-0.4, 0.0, 0.15):
-            keep(f"colour/{kind}/hue/{shift}", F.adjust_hue(floats, shift))
-        keep(f"colour/{kind}/autocontrast/", F.autocontrast(floats))
-        keep(f"colour/{kind}/solarize/0.4", F.solarize(floats, 0.4))
-        for box in BOXES:
-            for size in SIZES:
+            keep(f"colour/{kind}", f"hue/{shift}", F.adjust_hue(floats, shift))
+        keep(f"colour/{kind}", "autocontrast/", F.autocontrast(floats))
+        keep(f"colour/{kind}", "solarize/0.4", F.solarize(floats, 0.4))
+        for size in SIZES:
+            for box in BOXES:
                 for antialias in (True, False):
                     result = F.resized_crop(floats, *box, list(size), antialias=antialias)
-                    words = "-".join(map(str, (*box, *size, int(antialias))))
-                    keep(f"crop/{kind}/{words}", result)
-    path = Path(__file__)
-    np.savez_compressed(path.with_name("augmentations.npz"), **arrays)
+                    words = "/".join(map(str, (*box, *size, int(antialias))))
+                    keep(f"crop_{'x'.join(map(str, size))}/{kind}", words, result)
+    arrays = {}
+    for group, cases in groups.items():
+        arrays[f"{group}/names"] = np.array(list(cases))
+        arrays[f"{group}/images"] = np.stack(list(cases.values()))
+    np.savez_compressed(Path(__file__).with_name("augmentations.npz"), **arrays)
 
 
 if __name__ == "__main__":

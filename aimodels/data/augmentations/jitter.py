@@ -64,6 +64,43 @@ class ColorJitter(Transform):
         return batch | {"inputs": for_each(change, images, jax.random.split(key, len(images)))}
 
 
+# Of the covariance of RGB values in [0, 1] of ImageNet's training set, as Torch's ResNet code
+# (fb.resnet.torch, datasets/imagenet.lua) states them; each eigenvector is a column.
+EIGENVALUES = (0.2175, 0.0188, 0.0045)
+EIGENVECTORS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lighting(Transform):
+    """One colour added to all pixels of an image, along the principal directions of natural ones.
+
+    Krizhevsky, Sutskever & Hinton 2012, section 4.1: Σ_i α_i λ_i p_i, α ~ N(0, std²), with
+    ImageNet's λ and p. Images of floats in [0, 1]: put it behind 'scale'; what goes beyond isn't
+    cut off.
+
+    Attributes:
+      std: of α; 0.1 in the paper.
+    """
+
+    random: ClassVar[bool] = True
+    std: float = 0.1
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, H, W, 3]."""
+        images = images_of(batch, "lighting", channels=(3,))
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise UserError(
+                f"transform lighting takes floats, got {images.dtype}; put 'scale' before it"
+            )
+        alpha = self.std * jax.random.normal(key, (len(images), 3))
+        colours = (alpha * jnp.array(EIGENVALUES)) @ jnp.array(EIGENVECTORS).T
+        return batch | {"inputs": images + colours[:, None, None].astype(images.dtype)}
+
+
 @dataclasses.dataclass(frozen=True)
 class VerticalFlip(Transform):
     """Mirror images top to bottom.
