@@ -9,11 +9,13 @@ DATASETS: dict[str, str] = {
     # Generated, or shipped inside a package: no fetch.
     "mnist1d": "aimodels.data.mnist1d:Mnist1d",
     "digits": "aimodels.data.sklearn_sets:Digits",
+    "random_images": "aimodels.data.random_images:RandomImages",
     "random_tokens": "aimodels.data.random_tokens:RandomTokens",
     "iris": "aimodels.data.sklearn_sets:Iris",
     "wine": "aimodels.data.sklearn_sets:Wine",
     "breast_cancer": "aimodels.data.sklearn_sets:BreastCancer",
     # Fetched once: aimodels data fetch NAME.
+    "cifar10_jpeg": "aimodels.data.cifar10_jpeg:Cifar10Jpeg",
     "fashion_mnist": "aimodels.data.fashion_mnist:FashionMnist",
     "uci_regression": "aimodels.data.uci_regression:UciRegression",
     # Any TensorFlow data set, any NumPy file.

@@ -7,7 +7,7 @@ import re
 import socket
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,17 +17,43 @@ from aimodels.data.source import check_indices
 from aimodels.errors import UserError, near, unknown
 
 _OWN_BUILDER = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+Fit = Literal["stretch", "crop"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """Facts of a set of images that can't be downloaded at will, for machines that lack it."""
+
+    title: str
+    channels: int
+    num_classes: int
+    splits: dict[str, int]
+
+
+KNOWN = {
+    "imagenet2012": Known(
+        "ImageNet, the classification task of ILSVRC 2012",
+        channels=3,
+        num_classes=1000,
+        splits={"train": 1_281_167, "validation": 50_000},
+    )
+}
 
 
 class TfdsSource:
     """Examples of a prepared TFDS split, read and decoded when they are gathered."""
 
     def __init__(
-        self, examples: Any, fields: dict[str, str], image_size: tuple[int, int] | None
+        self,
+        examples: Any,
+        fields: dict[str, str],
+        image_size: tuple[int, int] | None,
+        image_fit: Fit = "stretch",
     ) -> None:
         self._examples = examples
         self._fields = fields
         self._image_size = image_size
+        self._image_fit: Fit = image_fit
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -45,7 +71,7 @@ class TfdsSource:
     def _stack(self, field: str, examples: list[dict[str, Any]]) -> np.ndarray:
         values = [np.asarray(example[field]) for example in examples]
         if self._image_size is not None and values and values[0].ndim == 3:
-            values = [_resized(value, self._image_size) for value in values]
+            values = [_resized(value, self._image_size, self._image_fit) for value in values]
         shapes = {value.shape for value in values}
         if len(shapes) > 1:
             raise UserError(
@@ -72,6 +98,8 @@ class Tfds(Dataset):
       targets: the feature that becomes `targets`; None if there is none.
       image_size: (height, width) to which images are scaled (bilinear), for sets of images of
         different sizes.
+      image_fit: `stretch` scales both sides as they need; `crop` scales until the image covers
+        the size, and takes its middle (for a square: the shorter side, as on ImageNet).
       data_dir: TFDS's folder.
     """
 
@@ -79,6 +107,7 @@ class Tfds(Dataset):
     inputs: str = "image"
     targets: str | None = "label"
     image_size: tuple[int, int] | None = None
+    image_fit: Fit = "stretch"
     data_dir: str | None = None
 
     @classmethod
@@ -87,18 +116,10 @@ class Tfds(Dataset):
         return ()
 
     def info(self) -> Info:
-        """The facts that the prepared folder holds; without one, the name alone."""
+        """The facts that the prepared folder holds; without one, the name and what is `KNOWN`."""
         builder = self._prepared()
         if builder is None:
-            return Info(
-                name=f"tfds:{self.dataset}",
-                title=f"{self.dataset} of TensorFlow Datasets (not prepared here)",
-                task="unknown",
-                features={},
-                splits={},
-                source="tensorflow.org/datasets",
-                how=self._command(),
-            )
+            return self._info_of_absent()
         facts, fields = builder.info, self._fields(builder)
         label = facts.features[self.targets] if self.targets else None
         num_classes = getattr(label, "num_classes", None)
@@ -119,6 +140,26 @@ class Tfds(Dataset):
             target_std=1.0 if label and not num_classes else None,
         )
 
+    def _info_of_absent(self) -> Info:
+        known = KNOWN.get(self.dataset.partition(":")[0])
+        features, task = {}, "unknown"
+        if known and (self.inputs, self.targets) == ("image", "label"):
+            task = "classification"
+            if self.image_size is not None:
+                shape = (*self.image_size, known.channels)
+                features = {"inputs": Feature(shape, "uint8"), "targets": Feature((), "int32")}
+        title = known.title if known else f"{self.dataset} of TensorFlow Datasets"
+        return Info(
+            name=f"tfds:{self.dataset}",
+            title=f"{title} (not prepared here)",
+            task=task,
+            features=features,
+            splits=known.splits if known else {},
+            num_classes=known.num_classes if known else None,
+            source="tensorflow.org/datasets",
+            how=self._command(),
+        )
+
     def is_ready(self) -> bool:
         """Whether the set is prepared on this machine."""
         return self._prepared() is not None
@@ -135,7 +176,7 @@ class Tfds(Dataset):
                 "folder as data.data_dir or TFDS_DATA_DIR, and prepare it there with: "
                 f"{self._command()}"
             ) from error
-        return TfdsSource(examples, self._fields(builder), self.image_size)
+        return TfdsSource(examples, self._fields(builder), self.image_size, self.image_fit)
 
     def load(self, split: str) -> Any:
         """The examples of a split such as `train`, `train[:90%]` or `train+test`."""
@@ -229,12 +270,16 @@ class Tfds(Dataset):
         return Feature(shape, {"int64": "int32", "float64": "float32"}.get(dtype, dtype))
 
 
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resized(image: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     """A uint8 image [H, W, C] scaled to `size` (height, width), bilinear."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    scaled = np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    across, bilinear = (size[1], size[0]), Image.Resampling.BILINEAR
+    if fit == "crop":
+        scaled = np.asarray(ImageOps.fit(picture, across, bilinear))
+    else:
+        scaled = np.asarray(picture.resize(across, bilinear))
     return scaled.reshape(*size, image.shape[-1])
 
 

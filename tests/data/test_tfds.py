@@ -10,6 +10,7 @@ from tiny_shapes import pixels
 
 from aimodels.data import make
 from aimodels.data.describe import named
+from aimodels.data.tfds import _resized
 from aimodels.errors import UserError
 
 
@@ -75,6 +76,16 @@ def test_images_of_several_sizes(prepared):
     assert scaled.load("train").gather(np.arange(20))["inputs"].shape == (20, 8, 6, 1)
 
 
+def test_images_are_stretched_or_cropped_to_a_size():
+    wide = np.zeros((4, 12, 3), np.uint8)
+    wide[:, 4:8] = 200, 100, 0  # the middle
+    scaled = [_resized(wide, (8, 8), fit) for fit in ("stretch", "crop")]
+    assert [image.shape for image in scaled] == [(8, 8, 3)] * 2
+    np.testing.assert_array_equal(scaled[1], np.broadcast_to((200, 100, 0), (8, 8, 3)))
+    assert (scaled[0][:, 0] == 0).all()  # the whole width is in it
+    assert scaled[0][4, 4, 0] == 200
+
+
 def test_a_set_that_is_not_prepared_fails_at_once_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     dataset = make("tfds", dataset="cifar10")
@@ -87,6 +98,18 @@ def test_a_set_that_is_not_prepared_fails_at_once_with_the_command(tmp_path, mon
     assert str(tmp_path) in str(error.value)
     with pytest.raises(UserError, match=f"TFDS_DATA_DIR={tmp_path} aimodels data fetch"):
         make("tfds", dataset="cifar10", data_dir=str(tmp_path)).load("train")
+
+
+def test_what_is_known_of_imagenet_where_it_is_not(tmp_path):
+    fields = {"dataset": "imagenet2012", "data_dir": str(tmp_path)}
+    assert make("tfds", **fields).info().features == {}  # its images have many sizes
+    info = make("tfds", image_size=(256, 256), **fields).info()
+    assert info.features["inputs"].shape == (256, 256, 3)
+    assert dict(info.splits) == {"train": 1_281_167, "validation": 50_000}
+    assert info.num_classes == 1000
+    assert "not prepared here" in info.title
+    with pytest.raises(UserError, match="aimodels data fetch tfds:imagenet2012"):
+        make("tfds", image_size=(256, 256), **fields).load("train")
 
 
 def test_a_fetch_without_the_host_fails_at_once(tmp_path, monkeypatch):
