@@ -7,7 +7,8 @@ Pure functions that give a heat map [B, H, W] for one class of each image:
 - `occlusion` (Zeiler & Fergus 2014): how the score falls when a patch is hidden;
 - `attention_rollout` (Abnar & Zuidema 2020): from the attention of a Transformer.
 
-`deletion` measures any of them. `aimodels explain` draws them for a trained run.
+`deletion_score` measures any of them, and `aimodels explain` draws them for a trained run.
+`layer_outputs` gives what lies inside as it is, for probes.
 
 Functions that need nothing but outputs take `function`, images [B, H, W, C] -> scores [B, V]; those
 that look at what lies between take a Linen `model` and its `variables`.
@@ -17,6 +18,7 @@ from aimodels.interpret.attention import attention_rollout, rollout, token_map
 from aimodels.interpret.deletion import deletion_score
 from aimodels.interpret.grad_cam import feature_layers, grad_cam
 from aimodels.interpret.inputs import integrated_gradients, occlusion, resized
+from aimodels.interpret.layers import layer_outputs
 
 __all__ = [
     "attention_rollout",
@@ -24,6 +26,7 @@ __all__ = [
     "feature_layers",
     "grad_cam",
     "integrated_gradients",
+    "layer_outputs",
     "occlusion",
     "resized",
     "rollout",

@@ -1,11 +1,9 @@
 """Grad-CAM, for any Linen model whose modules give maps [B, H, W, C].
 
-What lies inside is read and changed from outside, at the outputs of the model's modules, so that a
-model needs no line for it. A model whose maps are no module's output (those that come out of an
-activation function) passes them through a named `aimodels.modules.Identity`.
+A model whose maps are no module's output (those that come out of an activation function) passes
+them through a named `aimodels.modules.Identity`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +12,7 @@ import jax.numpy as jnp
 
 from aimodels.errors import UserError, unknown
 from aimodels.interpret.inputs import scores_of
+from aimodels.interpret.layers import visited
 
 Array = jax.Array
 
@@ -64,7 +63,7 @@ def grad_cam(
             is_last = len(maps) == len(calls[chosen])
             return output + added.astype(output.dtype) if is_last else output
 
-        outputs = _visited(model, variables, inputs, visit)
+        outputs = visited(model, variables, inputs, visit)
         return scores_of(outputs.astype(jnp.float32), classes).sum(), maps[-1]
 
     zeros = jnp.zeros(calls[chosen][-1])
@@ -88,24 +87,7 @@ def _calls(model: nn.Module, variables: Any, inputs: Any) -> dict[str, list[tupl
                 found[path] = [*found.pop(path, []), output.shape]
             return output
 
-        return _visited(model, variables, inputs, visit)
+        return visited(model, variables, inputs, visit)
 
     jax.eval_shape(run, variables, inputs)
     return found
-
-
-def _visited(
-    model: nn.Module, variables: Any, inputs: Array, visit: Callable[[str, Array], Array]
-) -> Array:
-    """The model's outputs, each module's output array being what `visit(path, output)` makes it."""
-
-    def intercept(call: Any, given: Any, keywords: Any, context: Any) -> Any:
-        output = call(*given, **keywords)
-        path = "/".join(context.module.path)
-        if context.method_name != "__call__" or not path or not isinstance(output, jax.Array):
-            return output
-        return visit(path, output)
-
-    with nn.intercept_methods(intercept):
-        outputs: Any = model.apply(variables, inputs, train=False)
-    return outputs

@@ -39,7 +39,8 @@ class CNN(nn.Module):
     read off the inputs: [B, T] is a signal of one channel, [B, T, C], [B, H, W, C] and
     [B, T, H, W, C] are what they are. Images without channels [B, H, W] need spatial_axes=2.
 
-    What each activation function gives is the output of the module `features_<layer>`.
+    What each activation function gives is the output of the module `features_<layer>`, and behind
+    hidden Dense layers of `dense_features_<layer>`.
 
     Attributes:
         features: channels of each convolution.
@@ -127,7 +128,8 @@ class CNN(nn.Module):
                 name="head" if is_last else f"dense_{index}",
                 **dtypes,
             )(hidden)
-            hidden = hidden if is_last else function(hidden)
+            if not is_last:
+                hidden = Identity(name=f"dense_features_{index}")(function(hidden))
         return hidden
 
     @nn.nowrap

@@ -50,6 +50,9 @@ class VisionTransformer(nn.Module):
         dropout_rate: on embeddings, in the feed-forward, and on what each sublayer adds; 0.1 in
             the paper's training from scratch on ImageNet. May be traced.
         attention_dropout_rate: on attention weights; may be traced.
+        stochastic_depth_rate: the probability that an example skips what a sublayer of the last
+            block adds; it grows linearly over the blocks (Huang et al. 2016; 0.1 in DeiT's
+            recipe for S and B). May be traced.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -64,6 +67,7 @@ class VisionTransformer(nn.Module):
     readout: Literal["class_token", "mean"] = "class_token"
     dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
+    stochastic_depth_rate: float = 0.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -101,7 +105,9 @@ class VisionTransformer(nn.Module):
             parent=None,
             **dtypes,
         )
-        encoder = Transformer(self.num_layers or defaults[1], block, name="encoder")
+        encoder = Transformer(
+            self.num_layers or defaults[1], block, self.stochastic_depth_rate, name="encoder"
+        )
         hidden = encoder(tokens, train=train)
         self.sow("intermediates", "encoded", hidden)
         pooled = hidden[:, 0] if self.readout == "class_token" else hidden.mean(axis=1)

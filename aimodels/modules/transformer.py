@@ -110,6 +110,8 @@ class TransformerBlock(nn.Module):
         dropout_rate: on what each sublayer adds; may be traced.
         attention_dropout_rate: on attention weights; dropout_rate when None.
         hidden_dropout_rate: inside the feed-forward; dropout_rate when None.
+        skip_rate: the probability that an example skips what a sublayer adds, each by a draw of
+            its own (stochastic depth); may be traced.
         use_bias: in projections and norms.
         implementation: of attention, see `MultiHeadAttention`.
         initializer: a name of `aimodels.modules.initializers`.
@@ -135,6 +137,7 @@ class TransformerBlock(nn.Module):
     dropout_rate: float | jax.Array = 0.0
     attention_dropout_rate: float | jax.Array | None = None
     hidden_dropout_rate: float | jax.Array | None = None
+    skip_rate: float | jax.Array = 0.0
     use_bias: bool = True
     implementation: str = "direct"
     initializer: str = "glorot"
@@ -182,6 +185,7 @@ class TransformerBlock(nn.Module):
         )
         self.mlp_norm = self.make_norm()
         self.dropout = Dropout(self.dropout_rate)
+        self.skip = Dropout(self.skip_rate, broadcast_dims=(1, 2))
 
     def __call__(
         self,
@@ -283,7 +287,8 @@ class TransformerBlock(nn.Module):
 
     @nn.nowrap
     def _after(self, inputs: jax.Array, added: jax.Array, norm: Any, *, train: bool) -> jax.Array:
-        outputs = inputs + self.dropout(added, deterministic=not train)
+        added = self.dropout(added, deterministic=not train)
+        outputs = inputs + self.skip(added, deterministic=not train)
         return norm(outputs) if self.norm_position == "post" else outputs
 
 
@@ -295,14 +300,20 @@ class Transformer(nn.Module):
     Attributes:
         num_layers: blocks.
         block: what each block is, as an example of one.
+        stochastic_depth_rate: the last block's `skip_rate`; it grows linearly over the blocks
+            (Huang et al. 2016). May be traced.
     """
 
     num_layers: int
     block: TransformerBlock
+    stochastic_depth_rate: float | jax.Array = 0.0
 
     def setup(self) -> None:
         """Make the blocks."""
-        self.blocks = [self.block.copy(name=f"block_{i}") for i in range(self.num_layers)]
+        self.blocks = [
+            self._skipping(self.block, i + 1).copy(name=f"block_{i}")
+            for i in range(self.num_layers)
+        ]
         if self.block.norm_position == "pre":
             self.norm = self.block.make_norm()
 
@@ -342,15 +353,17 @@ class Transformer(nn.Module):
             keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
         block = self.block.clone(parent=None)
 
-        def run(hidden: jax.Array, layer: tuple[Any, Any]) -> tuple[jax.Array, None]:
-            params, key = layer
+        def run(hidden: jax.Array, layer: tuple[Any, Any, Any]) -> tuple[jax.Array, None]:
+            params, key, number = layer
             rngs = None if key is None else {"dropout": key}
-            outputs: Any = block.apply({"params": params}, hidden, memory, **given, rngs=rngs)
+            this = self._skipping(block, number)
+            outputs: Any = this.apply({"params": params}, hidden, memory, **given, rngs=rngs)
             return divided(outputs), None
 
         # In a loop nothing can be merged with the forward pass, so `prevent_cse` is not needed.
         run = jax.checkpoint(run, prevent_cse=False)
-        return jax.lax.scan(run, hidden, (stacked, keys))[0]
+        numbers = jnp.arange(1, self.num_layers + 1)
+        return jax.lax.scan(run, hidden, (stacked, keys, numbers))[0]
 
     @nn.nowrap
     def empty_cache(self, batch: int, capacity: int) -> tuple[BlockCache, ...]:
@@ -381,5 +394,13 @@ class Transformer(nn.Module):
             caches.append(new)
         return self._finish(hidden), tuple(caches)
 
+    def _skipping(self, block: TransformerBlock, number: int | jax.Array) -> TransformerBlock:
+        """The block with the rate of the `number`-th, from 1 on."""
+        rate = self.stochastic_depth_rate
+        if isinstance(rate, int | float) and rate == 0:
+            return block
+        return block.clone(skip_rate=rate * number / self.num_layers)
+
+    @nn.nowrap
     def _finish(self, hidden: jax.Array) -> jax.Array:
         return self.norm(hidden) if self.block.norm_position == "pre" else hidden

@@ -3,6 +3,8 @@
 # Short name in a config -> class.
 TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
+    "iterative_pruning": "aimodels.tasks.pruning:IterativePruning",
+    "simclr": "aimodels.tasks.simclr:SimCLR",
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
     "dqn": "aimodels.agents.dqn:DQN",

@@ -126,6 +126,10 @@ class SupervisedTask(Task):
     def metrics(self, outputs: Array, batch: Batch) -> clu.metrics.Collection:
         """Mergeable metrics of a batch; `batch["mask"]` says which examples count."""
 
+    def training_batch(self, batch: Batch, key: Array) -> Batch:
+        """What the model is trained on: the batch after its transforms, drawn by the key."""
+        return self.transforms(batch, key, train=True)
+
     def train_metrics(self, outputs: Array, batch: Batch) -> dict[str, Array]:
         """Scalars logged beside the loss while training."""
         del outputs, batch
@@ -134,7 +138,7 @@ class SupervisedTask(Task):
     def init(self, key: Array, batch: Batch) -> State:
         """Initialises the model on one example of the batch."""
         params_key, dropout_key, transform_key = jax.random.split(key, 3)
-        batch = self.transforms(batch, transform_key, train=True)
+        batch = self.training_batch(batch, transform_key)
         example = jax.tree.map(lambda x: x[:1], batch)
         rngs = {"params": params_key, "dropout": dropout_key}
         variables = dict(self.model.init(rngs, example["inputs"], **_lengths(example)))
@@ -151,7 +155,7 @@ class SupervisedTask(Task):
     def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
         """One gradient step; logs the loss and the norms of gradient and update."""
         transform_key, dropout_key = jax.random.split(key)
-        batch = self.transforms(batch, transform_key, train=True)
+        batch = self.training_batch(batch, transform_key)
         gradients, metrics, collections = self._gradients(state, batch, dropout_key)
         gradients, metrics = averaged((gradients, metrics))
         state, updates = state.updated(self.optimizer, gradients)

@@ -26,7 +26,7 @@ class Classification(SupervisedTask):
       loss_name: `cross_entropy` over V outputs; `hinge` over V outputs (Crammer & Singer 2001);
         `binary_cross_entropy` and `binary_hinge` for a single output, whose sign is the class.
       label_smoothing: share of the target that is spread over all classes (cross-entropy only).
-      top_k: reports `top_<k>_accuracy` for each k.
+      top_k: reports `top_<k>_accuracy` and `top_<k>_error` for each k.
       confusion: whether the V x V table is counted, from which precision, recall and F1 come.
     """
 

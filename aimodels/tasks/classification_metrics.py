@@ -100,10 +100,25 @@ class Accuracy(OfClasses):
         return self.correct / self.count
 
 
+@flax.struct.dataclass
+class Error(Accuracy):
+    """How often the target is not among the k best classes."""
+
+    def compute(self) -> Array:
+        """The fraction."""
+        return (self.count - self.correct) / self.count
+
+
 @functools.cache  # one class for one k, so that compiled programs are found again
 def top_k_accuracy(k: int) -> type[Accuracy]:
     """The accuracy that counts the target among the k highest scores."""
     return flax.struct.dataclass(type(f"Top{k}Accuracy", (Accuracy,), {"k": k}))
+
+
+@functools.cache
+def top_k_error(k: int) -> type[Error]:
+    """The error that counts the target among the k highest scores."""
+    return flax.struct.dataclass(type(f"Top{k}Error", (Error,), {"k": k}))
 
 
 @flax.struct.dataclass
@@ -226,7 +241,7 @@ def classification_metrics(
 
     Args:
       num_classes: V; for a single logit, 2.
-      top_k: a tuple of k, each giving "top_<k>_accuracy".
+      top_k: a tuple of k, each giving "top_<k>_accuracy" and "top_<k>_error".
       confusion: False where a [V, V] table is too large (a vocabulary): accuracy only.
       probabilities: False where outputs are not logits (a hinge loss): no "nll", "brier",
         "calibration_error".
@@ -236,7 +251,8 @@ def classification_metrics(
         metrics["confusion"] = confusion_matrix(num_classes)
     else:
         metrics["accuracy"] = Accuracy
-    metrics |= {f"top_{k}_accuracy": top_k_accuracy(k) for k in top_k}
+    for k in top_k:
+        metrics |= {f"top_{k}_accuracy": top_k_accuracy(k), f"top_{k}_error": top_k_error(k)}
     if probabilities:
         metrics |= {"nll": NegativeLogLikelihood, "brier": Brier}
         metrics["calibration_error"] = CalibrationError

@@ -99,6 +99,7 @@ def test_classification_is_scikit_learns(seed, size, classes_seen):
         "loss": loss.astype(np.float64).mean(),
         "accuracy": sk.accuracy_score(targets, predicted),
         "top_2_accuracy": sk.top_k_accuracy_score(targets, scores, k=K, labels=range(V)),
+        "top_2_error": 1 - sk.top_k_accuracy_score(targets, scores, k=K, labels=range(V)),
         "nll": sk.log_loss(targets, p, labels=range(V)),
         "brier": sk.brier_score_loss(targets, p, labels=range(V), scale_by_half=False),
         "calibration_error": calibration_error(p, targets),

@@ -18,7 +18,16 @@ from aimodels.training.explain import METHODS, explain, heat_maps, overlaid
 
 STEPS = 300
 CONFIG = {
-    "model": {"name": "CNN", "features": (8, 16), "pooling": "max", "num_classes": 10},
+    # Grad-CAM's weights are means over space, as its head's must be: behind a flattened map, whose
+    # places have weights of their own, it says little.
+    "model": {
+        "name": "CNN",
+        "features": (16, 32),
+        "pooling": "max",
+        "batch_norm": True,
+        "readout": "mean",
+        "num_classes": 10,
+    },
     "task": {"name": "classification"},
     "data": {"name": "fashion_mnist"},
     "optimizer": {"name": "adam", "learning_rate": 3e-3},
