@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import commands
+import numpy as np
 import pytest
+from PIL import Image
 from run_checks import shrunk
 
 from aimodels.cli import main
@@ -57,7 +59,11 @@ def shorter(line):
 
 
 def test_the_commands_of_readme_run_in_their_order(tmp_path, monkeypatch, fetched, capsys):
-    fetched("mnist1d"), fetched("fashion_mnist"), fetched("uci_regression")
+    fetched("mnist1d"), fetched("uci_regression")
+    pictures = fetched("fashion_mnist").load("test").gather(np.arange(2))["inputs"][..., 0]
+    (tmp_path / "more").mkdir()
+    for name, picture in zip(("shirt.png", "more/boot.png"), pictures, strict=True):
+        Image.fromarray(picture).save(tmp_path / name)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
     lines = commands.in_markdown((ROOT / "README.md").read_text())
@@ -69,6 +75,7 @@ def test_the_commands_of_readme_run_in_their_order(tmp_path, monkeypatch, fetche
         assert main(shorter(line)) == 0, f"{line}: {capsys.readouterr().err}"
     assert (tmp_path / "runs/cnn/curves.png").is_file()
     assert (tmp_path / "runs/compared.html").is_file()
+    assert (tmp_path / "runs/lenet5/explain.png").is_file()
     assert (tmp_path / "runs/mnist1d/table.md").is_file()
 
 
