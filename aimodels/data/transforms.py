@@ -30,6 +30,7 @@ TRANSFORMS: dict[str, str] = {
     "pad_to": "aimodels.data.transforms:PadTo",
     "resize": "aimodels.data.augmentations.crops:Resize",
     "center_crop": "aimodels.data.augmentations.crops:CenterCrop",
+    "mirror_pad": "aimodels.data.augmentations.dense:MirrorPad",
     # In training only.
     "random_crop": "aimodels.data.transforms:RandomCrop",
     "horizontal_flip": "aimodels.data.transforms:HorizontalFlip",
@@ -43,8 +44,12 @@ TRANSFORMS: dict[str, str] = {
     "mixup": "aimodels.data.augmentations.mixing:Mixup",
     "cutmix": "aimodels.data.augmentations.mixing:CutMix",
     "mixup_or_cutmix": "aimodels.data.augmentations.mixing:MixupOrCutMix",
-    # In training; in evaluation its middle is cut out.
+    "dense_flip": "aimodels.data.augmentations.dense:DenseFlip",
+    "dense_crop": "aimodels.data.augmentations.dense:DenseCrop",
+    "elastic_deformation": "aimodels.data.augmentations.dense:ElasticDeformation",
+    # In training; in evaluation the middle is cut out.
     "random_resized_crop": "aimodels.data.augmentations.crops:RandomResizedCrop",
+    "segment_snippets": "aimodels.data.augmentations.clips:SegmentSnippets",
 }
 
 

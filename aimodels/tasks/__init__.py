@@ -5,6 +5,7 @@ TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
+    "segmentation": "aimodels.tasks.segmentation:Segmentation",
     "dqn": "aimodels.agents.dqn:DQN",
     "tabular": "aimodels.agents.tabular:Tabular",
     "reinforce": "aimodels.agents.reinforce:Reinforce",

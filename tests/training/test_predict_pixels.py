@@ -1,0 +1,82 @@
+"""What a trained segmenter says of images of other sizes than it learned from."""
+
+import numpy as np
+import pytest
+
+import aimodels
+from aimodels.errors import UserError
+from aimodels.training.predict_pixels import predict_pixels
+
+MODEL = {"name": "UNet", "base_features": 4, "num_levels": 2, "dropout_rate": 0.0}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Runs of U-Nets, with padding and without, that find bright pixels."""
+    folder = tmp_path_factory.mktemp("pixels")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (12, 24, 32, 3)).astype(np.uint8)
+    labels = (images[..., 0] > 127).astype(np.uint8)
+    data = {
+        f"{split}_{name}": x
+        for split in ("train", "test")
+        for name, x in (("inputs", images), ("targets", labels))
+    }
+    np.savez(folder / "data.npz", **data)
+
+    def train(padding):
+        config = {
+            "model": {**MODEL, "padding": padding},
+            "task": {"name": "segmentation"},
+            "data": {"name": "arrays", "path": str(folder / "data.npz")},
+            "optimizer": {"name": "adam", "learning_rate": 1e-2},
+            "training": {"steps": 60, "batch_size": 4, "transforms": ("scale",)},
+            "evaluation": {"batch_size": 8},
+            "execution": {"steps_per_dispatch": 4},
+        }
+        result = aimodels.train(config, folder / padding, verbose=False)
+        return aimodels.load(folder / padding), result.metrics
+
+    return {padding: train(padding) for padding in ("same", "valid")}
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_any_size_is_predicted(trained, padding):
+    loaded, metrics = trained[padding]
+    assert metrics["test/pixel_accuracy"] > 0.95
+    assert metrics["test/miou"] > 0.9
+    rng = np.random.default_rng(1)
+    for size in ((24, 32), (50, 41), (5, 7)):
+        images = rng.integers(0, 255, (2, *size, 3)).astype(np.uint8)
+        found = predict_pixels(loaded, images, batch_size=2)
+        assert found.shape == (2, *size, 2)
+        np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+        assert ((found[..., 1] > 0.5) == (images[..., 0] > 127)).mean() > 0.93
+
+
+def test_images_of_the_runs_own_size_are_seen_whole(trained):
+    loaded, _ = trained["same"]
+    images = np.random.default_rng(2).integers(0, 255, (1, 24, 32, 3)).astype(np.uint8)
+    scores = loaded.predict(images).astype(float)
+    expected = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    np.testing.assert_allclose(predict_pixels(loaded, images), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 24, 32, 1), np.uint8),
+        np.zeros((24, 32, 3), np.uint8),
+        np.zeros((1, 24, 32, 3), np.float32),
+    ],
+)
+def test_other_images_are_refused(trained, images):
+    with pytest.raises(UserError, match=r"takes images \[B, H, W, 3\] uint8, got"):
+        predict_pixels(trained["same"][0], images)
+
+
+def test_runs_of_other_tasks_are_refused(small_config, tmp_path):
+    config = small_config(training={"steps": 2})
+    aimodels.train(config, tmp_path / "iris", verbose=False)
+    with pytest.raises(UserError, match="this one's is classification"):
+        predict_pixels(aimodels.load(tmp_path / "iris"), np.zeros((1, 4, 4, 3), np.uint8))
