@@ -15,6 +15,10 @@ DATASETS: dict[str, str] = {
     "breast_cancer": "aimodels.data.sklearn_sets:BreastCancer",
     # Fetched once: aimodels data fetch NAME.
     "fashion_mnist": "aimodels.data.fashion_mnist:FashionMnist",
+    "isbi2012": "aimodels.data.isbi2012:Isbi2012",
+    "nuclei": "aimodels.data.nuclei:Nuclei",
+    "moving_fashion": "aimodels.data.moving_fashion:MovingFashion",
+    "sprite_actions": "aimodels.data.sprite_actions:SpriteActions",
     "uci_regression": "aimodels.data.uci_regression:UciRegression",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
