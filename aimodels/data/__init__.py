@@ -20,8 +20,12 @@ DATASETS: dict[str, str] = {
     "moving_fashion": "aimodels.data.moving_fashion:MovingFashion",
     "sprite_actions": "aimodels.data.sprite_actions:SpriteActions",
     "uci_regression": "aimodels.data.uci_regression:UciRegression",
+    "scenes": "aimodels.data.scenes:Scenes",
+    "bccd": "aimodels.data.bccd:Bccd",
+    "tree_boxes": "aimodels.data.tree_boxes:TreeBoxes",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
+    "tfds_detection": "aimodels.data.tfds_detection:TfdsDetection",
     "arrays": "aimodels.data.arrays:Arrays",
 }
 
