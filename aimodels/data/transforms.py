@@ -45,8 +45,9 @@ TRANSFORMS: dict[str, str] = {
     "mixup": "aimodels.data.augmentations.mixing:Mixup",
     "cutmix": "aimodels.data.augmentations.mixing:CutMix",
     "mixup_or_cutmix": "aimodels.data.augmentations.mixing:MixupOrCutMix",
-    "dense_flip": "aimodels.data.augmentations.dense:DenseFlip",
+    "random_transpose": "aimodels.data.augmentations.dense:RandomTranspose",
     "dense_crop": "aimodels.data.augmentations.dense:DenseCrop",
+    "clip_crop": "aimodels.data.augmentations.clips:ClipCrop",
     "elastic_deformation": "aimodels.data.augmentations.dense:ElasticDeformation",
     # In training; in evaluation the middle is cut out.
     "random_resized_crop": "aimodels.data.augmentations.crops:RandomResizedCrop",
@@ -62,6 +63,15 @@ KEEPS_BOXES = (
     "cutout",
     "random_erasing",
 )
+# As well of those that change labels of pixels, and their weights, with their image.
+KEEPS_MASKS = (
+    *KEEPS_BOXES,
+    "random_transpose",
+    "dense_crop",
+    "elastic_deformation",
+    "mirror_pad",
+)
+PER_PIXEL = ("targets", "weights")
 
 
 class Transform(abc.ABC):
@@ -343,7 +353,8 @@ def mirrored(batch: Batch, flip: jax.Array, axis: int) -> Batch:
     """The batch with some of its images mirrored, and with their boxes and masks.
 
     Args:
-      batch: `inputs` [B, H, W, C]; `boxes` [B, N, 4] and `targets` [B, H, W], if there are any.
+      batch: `inputs` [B, H, W, C]; `boxes` [B, N, 4], `targets` and `weights` [B, H, W], if there
+        are any.
       flip: [B], which ones.
       axis: 1, top to bottom, or 2, left to right.
     """
@@ -357,15 +368,16 @@ def mirrored(batch: Batch, flip: jax.Array, axis: int) -> Batch:
         other = other.at[..., far].set(size - boxes[..., near])
         there = flip[:, None] & (jnp.asarray(batch["labels"]) >= 0)
         moved["boxes"] = jnp.where(there[..., None], other, boxes)
-    if has_masks(batch):
-        masks = jnp.asarray(batch["targets"])
-        moved["targets"] = jnp.where(flip[:, None, None], jnp.flip(masks, axis), masks)
+    for name, pixels in per_pixel(batch).items():
+        moved[name] = jnp.where(flip[:, None, None], jnp.flip(pixels, axis), pixels)
     return batch | moved
 
 
-def has_masks(batch: Batch) -> bool:
-    """Whether the targets are one number for each pixel of the images."""
-    return "targets" in batch and batch["targets"].shape == batch["inputs"].shape[:3]
+def per_pixel(batch: Batch) -> dict[str, jax.Array]:
+    """The fields that have one number for each pixel of the images: labels, weights."""
+    size = batch["inputs"].shape[:3]
+    given = {name: jnp.asarray(batch[name]) for name in PER_PIXEL if name in batch}
+    return {name: array for name, array in given.items() if array.shape == size}
 
 
 def images_of(batch: Batch, name: str, channels: tuple[int, ...] = ()) -> jax.Array:
@@ -381,6 +393,11 @@ def images_of(batch: Batch, name: str, channels: tuple[int, ...] = ()) -> jax.Ar
         raise UserError(
             f"transform {name} would leave boxes where they were; of those that change images with "
             f"boxes there are {', '.join(KEEPS_BOXES)}"
+        )
+    if name not in KEEPS_MASKS and per_pixel(batch):
+        raise UserError(
+            f"transform {name} would leave the labels of pixels where they were; of those that "
+            f"change images with labels there are {', '.join(KEEPS_MASKS)}"
         )
     if channels and images.shape[-1] not in channels:
         raise UserError(

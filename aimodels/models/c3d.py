@@ -1,8 +1,8 @@
-"""C3D: Tran, Bourdev, Fergus, Torresani & Paluri, "Learning spatiotemporal features with 3D
-convolutional networks", ICCV 2015, figure 3.
+"""C3D, 3-D convolutions for video.
 
-Layers start from N(0, 0.01²), those hidden and Dense from N(0, 0.005²), as in the authors' Caffe
-file; biases from 0 rather than from its constants.
+Tran, Bourdev, Fergus, Torresani & Paluri, "Learning spatiotemporal features with 3D convolutional
+networks", ICCV 2015, figure 3. Layers start from N(0, 0.01²), those hidden and Dense from
+N(0, 0.005²), as in the authors' Caffe file; biases from 0 rather than from its constants.
 """
 
 from typing import Any

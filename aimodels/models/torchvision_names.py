@@ -5,8 +5,8 @@
     >>> state = to_torchvision(model, variables)                 # and back, exactly
 
 Both are pure functions on NumPy arrays; nothing here needs PyTorch. Convolutions are [F, C, H, W]
-there and [H, W, C, F] here (of video [F, C, T, H, W] and [T, H, W, C, F]), matrices transposed, and a matrix that reads a flattened map reads
-[C, H, W] there and [H, W, C] here.
+there and [H, W, C, F] here, those of video [F, C, T, H, W] and [T, H, W, C, F]; matrices are
+transposed, and a matrix that reads a flattened map reads [C, H, W] there and [H, W, C] here.
 
 For EfficientNet-Lite0, which torchvision has not, the names are those of its port to PyTorch by
 which the weights are distributed.

@@ -1,9 +1,9 @@
 """Temporal segment networks: Wang, Xiong, Wang, Qiao, Lin, Tang & Van Gool, ECCV 2016.
 
 A network for images scores a snippet out of each of K equal segments of a video; a consensus of the
-scores is the video's. The snippets are cut out by the transform `segment_snippets`, at random places
-in training. The paper's network is BN-Inception; here it is a ResNet. (Its freezing of all norms
-but the first is not done.)
+scores is the video's. The snippets are cut out by the transform `segment_snippets`, at random
+places in training. The paper's network is BN-Inception; here it is a ResNet. (Its freezing of all
+norms but the first is not done.)
 
 Letters: B batch, K segments, L frames of a snippet, H W image, C channels, V classes.
 """
@@ -25,8 +25,8 @@ class TSN(nn.Module):
 
     >>> TSN(num_classes=101, depth=50)           # 23,714,981 parameters
 
-    Parameters: `backbone`, a `ResNetBackbone`; `head`; `weights` [K] of the weighted consensus. Sown
-    as intermediates: "pooled" [B, K, C] and "snippet_scores" [B, K, V].
+    Parameters: `backbone`, a `ResNetBackbone`; `head`; `weights` [K] of the weighted consensus.
+    Sown as intermediates: "pooled" [B, K, C] and "snippet_scores" [B, K, V].
 
     Attributes:
         num_classes: V.

@@ -1,7 +1,7 @@
-"""U-Net: Ronneberger, Fischer & Brox, "U-Net: convolutional networks for biomedical image
-segmentation", MICCAI 2015.
+"""U-Net, for segmentation.
 
-Convolutions start from N(0, 2 / N), N being the inputs of one neuron (section 3).
+Ronneberger, Fischer & Brox, "U-Net: convolutional networks for biomedical image segmentation",
+MICCAI 2015. Convolutions start from N(0, 2 / N), N being the inputs of one neuron (section 3).
 """
 
 from typing import Any, Literal

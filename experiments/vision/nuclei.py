@@ -18,7 +18,9 @@ from aimodels.reproduce import Row
 AUGMENTED = (
     "scale",
     {"name": "elastic_deformation", "std": 4.0},
-    {"name": "dense_flip", "vertical": True, "transpose": True},
+    "horizontal_flip",
+    "vertical_flip",
+    "random_transpose",
 )
 UNET = {
     "name": "UNet",

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from aimodels.reproduce import Row
 
-CLASSES = 1 + 8
+CLASSES = 1 + 9
 MODELS: dict[str, dict[str, Any]] = {
     "unet": {
         "name": "UNet",
@@ -69,7 +69,8 @@ def get_config(variant: str = "unet") -> ConfigDict:
                 "steps": STEPS[variant],
                 "batch_size": 16,
                 "transforms": (
-                    "dense_flip",
+                    "horizontal_flip",
+                    {"name": "random_zoom", "scale": (0.7, 1.2)},
                     {"name": "color_jitter", "brightness": 0.3, "contrast": 0.3, "hue": 0.05},
                     "scale",
                     {"name": "standardize", "mean": (0.5,), "std": (0.25,)},

@@ -31,7 +31,9 @@ def run(name, train=True, seed=0, batch=None, **fields):
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("dense_flip", {"vertical": True, "transpose": True}),
+        ("horizontal_flip", {}),
+        ("vertical_flip", {}),
+        ("random_transpose", {}),
         ("dense_crop", {"size": (8, 6)}),
     ],
 )
@@ -45,9 +47,10 @@ def test_what_happens_to_pixels_happens_to_labels(name, fields):
 
 def test_all_eight_symmetries_are_drawn():
     one = {"inputs": np.repeat(IMAGES[:1], 64, 0), "targets": np.repeat(LABELS[:1], 64, 0)}
-    found = run("dense_flip", batch=one, vertical=True, transpose=True)["targets"]
-    assert len({array.tobytes() for array in found}) == 8
-    assert len({array.tobytes() for array in run("dense_flip", batch=one)["targets"]}) == 2
+    for number, name in enumerate(("horizontal_flip", "vertical_flip", "random_transpose")):
+        one = run(name, batch=one, seed=number)
+    assert len({array.tobytes() for array in one["targets"]}) == 8
+    np.testing.assert_array_equal(one["inputs"][..., 0], one["targets"])
 
 
 def test_crops_are_boxes_of_the_image():
@@ -84,7 +87,7 @@ def test_scaled_crops_keep_labels_and_smooth_images():
 
 def test_evaluation_changes_nothing():
     for name, fields in (
-        ("dense_flip", {}),
+        ("random_transpose", {}),
         ("dense_crop", {"size": (8, 8)}),
         ("elastic_deformation", {}),
     ):
@@ -157,9 +160,11 @@ def test_sampling_goes_on_as_in_a_mirror():
 @pytest.mark.parametrize(
     ("name", "fields", "batch", "message"),
     [
-        ("dense_flip", {}, {"inputs": IMAGES, "targets": LABELS[:, :9]}, "for each pixel"),
-        ("dense_flip", {}, {"inputs": LABELS, "targets": LABELS}, r"takes images \[B, H, W, C\]"),
-        ("dense_flip", {"transpose": True}, {"inputs": IMAGES[:, :9]}, "can't be transposed"),
+        ("mirror_pad", {"margin": 1}, {"inputs": IMAGES, "targets": LABELS[:, :9]}, "each pixel"),
+        ("elastic_deformation", {}, {"inputs": LABELS}, r"takes images \[B, H, W, C\]"),
+        ("random_transpose", {}, {"inputs": IMAGES[:, :9]}, "can't be transposed"),
+        ("random_crop", {}, None, "would leave the labels of pixels where they were"),
+        ("resize", {"size": 6}, None, "would leave the labels of pixels where they were"),
         ("dense_crop", {"size": (13, 2)}, None, r"hold no box of \(13, 2\)"),
         ("dense_crop", {"size": (0, 2)}, None, "must be above 0"),
         ("elastic_deformation", {"grid": 1}, None, "grid 1"),
@@ -195,6 +200,18 @@ def test_snippets_come_from_their_segments():
     np.testing.assert_array_equal(middle, [[1], [4], [7]])
     long = run("segment_snippets", batch=batch, segments=2, frames=6)["inputs"][0, ..., 0, 0, 0]
     np.testing.assert_array_equal(long[1], np.arange(3, 9))
+
+
+def test_crops_of_clips_are_the_same_for_all_frames():
+    still = {"inputs": np.repeat(CLIPS[:1, :1], 9, 1).repeat(64, 0)}
+    found = run("clip_crop", batch=still, padding=2)["inputs"]
+    assert found.shape == (64, 9, 4, 5, 1)
+    np.testing.assert_array_equal(found, np.repeat(found[:, :1], 9, 1))
+    assert len({clip.tobytes() for clip in found}) > 25  # of 5 x 5 places, twice
+    plain = run("clip_crop", batch=still, padding=0, flip=False)["inputs"]
+    np.testing.assert_array_equal(plain, still["inputs"])
+    evaluated = run("clip_crop", train=False, batch=still)["inputs"]
+    np.testing.assert_array_equal(evaluated, still["inputs"])
 
 
 def test_border_weights_are_unets_equation_2():

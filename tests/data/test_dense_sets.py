@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aimodels.data import isbi2012, make, moving_fashion, nuclei
+from aimodels.data import isbi2012, make, moving_fashion, nuclei, sprite_actions
 from aimodels.errors import UserError
 
 
@@ -59,7 +59,7 @@ def test_a_damaged_section_is_told_and_mended(membranes, monkeypatch, tmp_path):
     monkeypatch.setenv("AIMODELS_DATA", str(tmp_path))
     path = folder / "image/3.png"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="damaged .*; mend it with: aimodels data fetch isbi2012"):
+    with pytest.raises(UserError, match=r"damaged .*; mend it with: aimodels data fetch isbi2012"):
         membranes.load("test")
     path.unlink()
     assert not membranes.is_ready()
@@ -82,7 +82,10 @@ def test_fields_that_have_no_meaning(name, fields, message):
 
 def test_nuclei_are_tiles_of_two_parts(fetched):
     fetched("nuclei")
-    image, ids = (np.concatenate(both) for both in zip(*map(nuclei.whole_part, ("train", "test"))))
+    image, ids = (
+        np.concatenate(both)
+        for both in zip(*map(nuclei.whole_part, ("train", "test")), strict=True)
+    )
     assert image.shape == ids.shape == (512, 512)
     assert image.dtype == np.uint8
     assert len(np.unique(ids)) == 184  # 183 nuclei and the background
@@ -154,3 +157,59 @@ def test_turning_is_clockwise_as_one_sees_it():
     # Beyond a border it comes in at the other one.
     moved = moving_fashion.drawn(image, np.array([[[16, 2]]]), angles[:, :1])[0, 0]
     np.testing.assert_array_equal(moved, np.roll(right.astype(np.uint8), -14, 1))
+
+
+TABLE = """
+image=images/enemies/somebody.png
+
+[stance]
+frames=3
+type=looped
+frame=0,0,1,2,3,4,5,6
+frame=1,0,2,2,3,4,5,6
+frame=2,0,3,2,3,4,5,-6
+
+[cast]
+frame=0,0,7,7,3,4,5,6
+frame=1,0,8,7,3,4,5,6
+frame=2,0,9,7,3,4,5,6
+[shoot]
+frame=0,0,7,7,3,4,5,6
+frame=1,0,8,7,3,4,5,6
+frame=2,0,9,7,3,4,5,6
+[hit]
+frame=0,0,7,7,3,4,5,6
+[die]
+frame=0,0,7,9,3,4,5,6
+frame=1,0,8,9,3,4,5,6
+"""
+
+
+def test_tables_of_sprites_are_read_and_what_looks_the_same_is_taken_once():
+    found = sprite_actions.read_animations(TABLE)
+    assert set(found) == {"stance", "cast", "shoot", "hit", "die"}
+    assert found["stance"][2, 0] == (3, 2, 3, 4, 5, -6)
+    # shoot looks like cast; dying has two frames.
+    assert set(sprite_actions.distinct(found)) == {"stance", "cast"}
+
+
+def test_nobody_acts_in_both_parts():
+    train, test = (set(sprite_actions.FAMILIES[split]) for split in ("train", "test"))
+    assert not train & test
+    layers = sprite_actions.layers()
+    sheets = [{sheet for each in layers[split].values() for sheet in each} for split in layers]
+    assert not sheets[0] & sheets[1]
+    assert len(layers["train"]) == 26
+
+
+def test_actions_of_sprites(fetched):
+    dataset = fetched("sprite_actions")
+    for split, size in dataset.info().splits.items():
+        batch = whole(dataset, split)
+        assert batch["inputs"].shape == (size, 4, 48, 48, 3)
+        assert set(batch["targets"]) == set(range(6))
+        clips = batch["inputs"].astype(int)
+        assert (clips[:, :, 0, 0] == sprite_actions.BACKGROUND).mean() > 0.9
+        different = (np.abs(np.diff(clips, axis=1)).max((2, 3, 4)) > 20).all(1)
+        assert different.mean() > 0.9  # all frames of most clips
+        assert len({clip.tobytes() for clip in batch["inputs"]}) == size

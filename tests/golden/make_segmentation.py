@@ -1,12 +1,13 @@
 """Makes segmentation.npz: segmenters and networks of video in PyTorch, on weights made from names.
 
-python tests/golden/make_segmentation.py        # needs torchvision (pip install 'aimodels[goldens]')
+python tests/golden/make_segmentation.py      # needs torchvision (pip install 'aimodels[goldens]')
 
 torchvision's where it has one. Those below are written after the papers, and name their layers as
 ours do. Weights and images are those of `seeded_weights`; PyTorch computes in float64, without
 dropout.
 """
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +70,9 @@ class UNet(nn.Module):
         for level in (2, 1):
             x = getattr(self, f"up_{level}")(x)
             beside = kept[level - 1]
-            top, left = ((have - want) // 2 for have, want in zip(beside.shape[2:], x.shape[2:]))
+            top, left = (
+                (have - want) // 2 for have, want in zip(beside.shape[2:], x.shape[2:], strict=True)
+            )
             beside = beside[:, :, top : top + x.shape[2], left : left + x.shape[3]]
             x = torch.cat([beside, x], 1)
             x = getattr(self, f"up_{level}_conv_1")(x)
@@ -86,7 +89,7 @@ class FCN8s(nn.Module):
         stages = ((3, 64), (64, 128), (128, 256, 256), (256, 512, 512), (512, 512, 512))
         self.counts = [len(stage) - 1 for stage in stages]
         for number, stage in enumerate(stages, start=1):
-            for layer, (inputs, outputs) in enumerate(zip(stage, stage[1:]), start=1):
+            for layer, (inputs, outputs) in enumerate(itertools.pairwise(stage), start=1):
                 self.backbone.add_module(f"conv_{number}_{layer}", plain(inputs, outputs, 3, 1))
         self.dense_0 = plain(512, 16, 7, 3)
         self.dense_1 = plain(16, 16, 1)

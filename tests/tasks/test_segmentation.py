@@ -1,4 +1,4 @@
-"""Losses and metrics of segmentation, and the task: what counts, what is refused, what it learns."""
+"""Losses and metrics of segmentation, and the task: what counts, what it refuses and learns."""
 
 import jax
 import jax.numpy as jnp

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import aimodels
+from aimodels.data import make
 from aimodels.errors import UserError
-from aimodels.training.predict_pixels import predict_pixels
+from aimodels.training.predict_pixels import class_names, find_masks, predict_pixels
 
 MODEL = {"name": "UNet", "base_features": 4, "num_levels": 2, "dropout_rate": 0.0}
 
@@ -52,6 +53,33 @@ def test_any_size_is_predicted(trained, padding):
         assert found.shape == (2, *size, 2)
         np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
         assert ((found[..., 1] > 0.5) == (images[..., 0] > 127)).mean() > 0.93
+
+
+def test_masks_of_an_image_are_named_and_drawn(trained):
+    from PIL import Image
+
+    loaded, _ = trained["same"]
+    pixels = np.zeros((30, 44, 3), np.uint8)
+    pixels[:, :11] = 255
+    about, draw = find_masks(loaded, make(**loaded.config.data), Image.fromarray(pixels), 0.0)
+    assert [one["class"] for one in about["classes"]] == ["class 0", "class 1"]
+    assert abs(about["classes"][1]["share"] - 0.25) < 0.05
+    shown = []
+    draw(type("Axes", (), {"imshow": lambda self, picture: shown.append(picture)})())
+    assert shown[0].shape == (30, 44, 3)
+    assert (shown[0][:, 20:] == 0).mean() > 0.9  # the background stays as it is
+    assert (shown[0][:, :8] != 255).any(-1).mean() > 0.9
+    about, _ = find_masks(loaded, make(**loaded.config.data), Image.fromarray(pixels), 1.1)
+    assert about["classes"] == []
+
+
+def test_the_background_has_a_name_though_no_object_is_called_so():
+    dataset = make("nuclei")
+    assert class_names(dataset, 2) == ("background", "nucleus")
+    scenes = make("scenes")
+    named = class_names(scenes, 1 + len(scenes.info().class_names))
+    assert named == ("background", *scenes.info().class_names)
+    assert class_names(dataset, 5)[4] == "class 4"
 
 
 def test_images_of_the_runs_own_size_are_seen_whole(trained):

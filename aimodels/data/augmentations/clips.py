@@ -1,4 +1,4 @@
-"""Parts of clips [B, T, H, W, C]: snippets of segments, for networks of images."""
+"""Clips [B, T, H, W, C]: snippets of segments, and crops that are the same for all frames."""
 
 import dataclasses
 from typing import ClassVar
@@ -18,8 +18,8 @@ class SegmentSnippets(Transform):
 
     Wang et al. 2016, section 3.1: at a random place of its segment in training, in the middle of it
     in evaluation. A snippet longer than its segment reaches into the next ones; the last ones end
-    with the clip. One segment with one frame is a single image: what a network learns of it says how
-    much of a task is in single images.
+    with the clip. One segment with one frame is a single image: what a network learns of it says
+    how much of a task is in single images.
 
     Attributes:
       segments: K.
@@ -65,6 +65,36 @@ class SegmentSnippets(Transform):
         starts = jnp.minimum(starts, T - self.frames)
         frames = starts[..., None] + jnp.arange(self.frames)
         return jax.vmap(lambda clip, places: clip[places])(clips, frames)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipCrop(Transform):
+    """Pads the frames, then cuts the old size out at one random place for all of a clip.
+
+    Attributes:
+      padding: pixels on each side, which repeat those of the border.
+      flip: mirror a clip left to right, every second time.
+    """
+
+    random: ClassVar[bool] = True
+    padding: int = 4
+    flip: bool = True
+
+    def __call__(self, batch: Batch, key: Array) -> Batch:
+        """Inputs [B, T, H, W, C]."""
+        clips, n = clips_of(batch, "clip_crop"), self.padding
+        coin_key, place_key = jax.random.split(key)
+        padded = jnp.pad(clips, ((0, 0), (0, 0), (n, n), (n, n), (0, 0)), mode="edge")
+        places = jax.random.randint(place_key, (len(clips), 2), 0, 2 * n + 1)
+
+        def cut(clip: Array, place: Array) -> Array:
+            return jax.lax.dynamic_slice(clip, (0, place[0], place[1], 0), clips.shape[1:])
+
+        cropped = jax.vmap(cut)(padded, places)
+        if self.flip:
+            coins = jax.random.bernoulli(coin_key, 0.5, (len(clips), 1, 1, 1, 1))
+            cropped = jnp.where(coins, cropped[:, :, :, ::-1], cropped)
+        return batch | {"inputs": cropped}
 
 
 def clips_of(batch: Batch, name: str) -> Array:

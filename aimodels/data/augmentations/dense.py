@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.data.augmentations.geometry import resized_crop
-from aimodels.data.transforms import Batch, Transform, images_of
+from aimodels.data.transforms import PER_PIXEL, Batch, Transform, images_of
 from aimodels.errors import UserError
 
 Array = jax.Array
-PER_PIXEL = ("targets", "weights")
 
 
 def pixels_of(batch: Batch, name: str) -> dict[str, Array]:
@@ -38,42 +37,34 @@ def pixels_of(batch: Batch, name: str) -> dict[str, Array]:
 
 
 @dataclasses.dataclass(frozen=True)
-class DenseFlip(Transform):
-    """Mirrors images and their labels, each example by draws of its own.
+class RandomTranspose(Transform):
+    """Exchanges rows and columns of square images and of their labels.
+
+    Behind `horizontal_flip` and `vertical_flip` all eight symmetries of a square are equally
+    likely.
 
     Attributes:
-      horizontal: mirror left to right, every second time.
-      vertical: mirror top to bottom, every second time.
-      transpose: exchange rows and columns, every second time; with the other two all eight
-        symmetries of a square are equally likely. Images must be square.
+      probability: of an image that is changed.
     """
 
     random: ClassVar[bool] = True
-    horizontal: bool = True
-    vertical: bool = False
-    transpose: bool = False
+    probability: float = 0.5
 
     def __call__(self, batch: Batch, key: Array) -> Batch:
-        """Inputs [B, H, W, C]; targets and weights [B, H, W]."""
-        fields = pixels_of(batch, "dense_flip")
-        size = fields["inputs"].shape[1:3]
-        if self.transpose and size[0] != size[1]:
-            raise UserError(f"transform dense_flip: images of {size} can't be transposed")
-        count = len(fields["inputs"])
-        coins = jax.random.bernoulli(key, 0.5, (3, count))
-
-        def flipped(array: Array) -> Array:
-            for coin, wanted, other in (
-                (coins[0], self.horizontal, lambda x: x[:, :, ::-1]),
-                (coins[1], self.vertical, lambda x: x[:, ::-1]),
-                (coins[2], self.transpose, lambda x: jnp.swapaxes(x, 1, 2)),
-            ):
-                if wanted:
-                    coin = coin.reshape(count, *(1,) * (array.ndim - 1))
-                    array = jnp.where(coin, other(array), array)
-            return array
-
-        return batch | {name: flipped(array) for name, array in fields.items()}
+        """Inputs [B, H, H, C]; targets and weights [B, H, H]."""
+        fields = pixels_of(batch, "random_transpose")
+        count, height, width, _ = fields["inputs"].shape
+        if height != width:
+            raise UserError(
+                f"transform random_transpose: images of {(height, width)} can't be transposed"
+            )
+        coins = jax.random.bernoulli(key, self.probability, (count,))
+        return batch | {
+            name: jnp.where(
+                coins.reshape(count, *(1,) * (array.ndim - 1)), jnp.swapaxes(array, 1, 2), array
+            )
+            for name, array in fields.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +207,7 @@ class ElasticDeformation(Transform):
 
 
 def cubic_weights(count: int, points: int) -> np.ndarray:
-    """How much each point of a line counts in each of `count` pixels, [count, points]; rows sum to 1.
+    """How much each point of a line counts in each of `count` pixels, [count, points].
 
     Catmull and Rom's cubic (Keys 1981, a = -1/2) through points that lie evenly from the first
     pixel to the last; beyond the line its end is repeated.

@@ -7,7 +7,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from aimodels.data.transforms import Batch, Transform, has_masks, images_of
+from aimodels.data.transforms import Batch, Transform, images_of, per_pixel
 from aimodels.errors import UserError
 
 Array = jax.Array
@@ -76,9 +76,8 @@ class RandomZoom(Transform):
         moved = {"inputs": jax.vmap(lambda *each: _window(*each, fill))(images, starts, sides)}
         if "boxes" in batch:
             moved |= self._moved_boxes(batch, starts, sides, (height, width))
-        if has_masks(batch):
-            masks = jnp.asarray(batch["targets"])
-            moved["targets"] = jax.vmap(_mask_window)(masks, starts, sides)
+        for name, pixels in per_pixel(batch).items():
+            moved[name] = jax.vmap(_mask_window)(pixels, starts, sides)
         return batch | moved
 
     def _moved_boxes(
