@@ -7,9 +7,9 @@ aimodels train --config=experiments/vision/moving_fashion.py:r3d --workdir=runs/
 A generated set of our own (see `aimodels data show moving_fashion`), so no row has a published
 figure. Chance is 1 in 11, 9.1 %, and so by construction is the best that `one_frame`, a ResNet of
 images that sees one frame of a clip, can do. The networks are small: C3D (Tran et al. 2015), R3D,
-MC3 and R(2+1)D (Tran et al. 2018) with a twentieth of the published channels or less, TSN (Wang et
-al. 2016) on frames and on differences of frames. TSN on frames sees three places in a clip, but
-not their order: it too can only guess the direction.
+MC3 and R(2+1)D (Tran et al. 2018) with an eighth of the published channels and fewer layers, TSN
+(Wang et al. 2016) on frames and on differences of frames. TSN on frames scores each by itself, so
+it too can only guess.
 """
 
 from typing import Any
