@@ -21,8 +21,9 @@ DPI = 130
 def save_samples_picture(dataset: Any, path: str | Path) -> None:
     """Draw examples of a data set and write a PNG.
 
-    Images [H, W, C]: a row a class; with their boxes, where they have them. Sequences [T, C]: a panel a class. Vectors [D]: for regression
-    the target over each input, for classes the two main directions.
+    Images [H, W, C]: a row a class; with their boxes, where they have them. Sequences [T, C]: a
+    panel a class. Vectors [D]: for regression the target over each input, for classes the two main
+    directions.
 
     Args:
       dataset: it must be ready.
