@@ -1,17 +1,20 @@
 """A picture of a data set's examples, one kind for each kind of inputs."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aimodels.data.base import Info
+from aimodels.data.masks import draw_masks
 
 # Examples that a picture is drawn from: the first of the first split.
 EXAMPLES = 2000
 CLASSES = 12
 COLUMNS = 10
 SCENES = 6
+PICTURES = 12  # with their masks
 SIGNALS_A_CLASS = 12
 FEATURES = 12
 INK, FAINT = "#1b1f24", "#8c959f"
@@ -21,8 +24,9 @@ DPI = 130
 def save_samples_picture(dataset: Any, path: str | Path) -> None:
     """Draw examples of a data set and write a PNG.
 
-    Images [H, W, C]: a row a class; with their boxes, where they have them. Sequences [T, C]: a panel a class. Vectors [D]: for regression
-    the target over each input, for classes the two main directions.
+    Images [H, W, C]: a row a class; with their boxes, where they have them. Sequences [T, C]: a
+    panel a class. Vectors [D]: for regression the target over each input, for classes the two main
+    directions.
 
     Args:
       dataset: it must be ready.
@@ -45,6 +49,11 @@ def save_samples_picture(dataset: Any, path: str | Path) -> None:
         groups = {_class_name(info, label): inputs[targets == label] for label in shown}
     if info.task == "detection":
         figure = _boxes(info, batch)
+    elif info.task == "segmentation" and targets is not None:
+        examples = zip(inputs, targets, strict=True)
+        figure = _images({"": np.stack([draw_masks(*one) for one in islice(examples, PICTURES)])})
+    elif inputs.ndim == 5:  # of clips, the frames of the first of each class
+        figure = _images({name: clips[0] for name, clips in groups.items()})
     elif inputs.ndim == 4:
         figure = _images(groups)
     elif inputs.ndim == 3:

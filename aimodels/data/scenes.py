@@ -108,7 +108,7 @@ class Scenes(Dataset):
             name="scenes",
             title="Scenes of photo cut-outs over photographs",
             task="detection",
-            features=detection_features((self.size, self.size), MOST_OBJECTS, masks=True),
+            features=_features(self.size),
             splits=SPLITS,
             num_classes=len(CLASSES),
             class_names=tuple(CLASSES),
@@ -150,12 +150,16 @@ class SceneSource:
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """The scenes at `indices` [B]."""
         indices = check_indices(indices, len(self))
-        type_ = _scene_type(self._size)
-        found = np.empty(len(indices), type_)
+        found = {
+            name: np.empty((len(indices), *feature.shape), feature.dtype)
+            for name, feature in _features(self._size).items()
+        }
         for shard in np.unique(indices // SHARD):
             (here,) = np.nonzero(indices // SHARD == shard)
-            found[here] = self._shard(int(shard))[indices[here] % SHARD]
-        return {name: np.ascontiguousarray(found[name]) for name in type_.names or ()}
+            scenes = self._shard(int(shard))[indices[here] % SHARD]
+            for name, array in found.items():
+                array[here] = scenes[name]
+        return found
 
     def _shard(self, number: int) -> np.ndarray:
         path = _folder() / f"{self._split}-{self._size}-{number:03}.npy"
@@ -192,9 +196,12 @@ def scene(split: str, index: int, size: int) -> dict[str, np.ndarray]:
     return compose(draw, cutouts.stamps, cutouts.photos, size)
 
 
+def _features(size: int) -> dict[str, Any]:
+    return detection_features((size, size), MOST_OBJECTS, masks=True)
+
+
 def _scene_type(size: int) -> np.dtype:
-    features = detection_features((size, size), MOST_OBJECTS, masks=True)
-    return np.dtype([(name, each.dtype, each.shape) for name, each in features.items()])
+    return np.dtype([(name, each.dtype, each.shape) for name, each in _features(size).items()])
 
 
 def _saved(array: np.ndarray) -> bytes:

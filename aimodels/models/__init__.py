@@ -3,10 +3,10 @@
 Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
 (per token [B, T, V], if it is a language model) in its `dtype`, in which it also computes;
 parameters are in `param_dtype`. Segmenters (`fcn`, `unet`, `deeplab`) return
-[B, H, W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`) say themselves what they return, and
-so do networks of agents (`value_networks`, `alphazero`), which are called with
-observations alone. Inputs are converted to `dtype` and not scaled: scaling is a transform of the
-data. Dropout draws from the rng stream "dropout", and its rates may be traced.
+[B, H, W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`, `faster_rcnn_model`) say themselves
+what they return, and so do networks of agents (`value_networks`, `alphazero`), which are called
+with observations alone. Inputs are converted to `dtype` and not scaled: scaling is a transform of
+the data. Dropout draws from the rng stream "dropout", and its rates may be traced.
 
 Published architectures for images start as their reference does, which their file names, and give
 what they compute on the way by name: `model.apply(..., mutable=["intermediates"])`. The parameters
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aimodels.models.efficientnet import EfficientNetLite0 as EfficientNetLite0
     from aimodels.models.fcn import FCN as FCN
     from aimodels.models.fcn import FCNResNet as FCNResNet
+    from aimodels.models.faster_rcnn_model import FasterRCNN as FasterRCNN
     from aimodels.models.googlenet import GoogLeNet as GoogLeNet
     from aimodels.models.gpt import GPT as GPT
     from aimodels.models.inception import InceptionV3 as InceptionV3
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
     from aimodels.models.resnet import ResNet as ResNet
+    from aimodels.models.ssd import SSD as SSD
     from aimodels.models.ssd import SSD300 as SSD300
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
     from aimodels.models.tsn import TSN as TSN
@@ -60,6 +62,8 @@ MODELS: dict[str, str] = {
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "GPT": "aimodels.models.gpt:GPT",
     "Darknet53": "aimodels.models.yolov3:Darknet53",
+    "FasterRCNN": "aimodels.models.faster_rcnn_model:FasterRCNN",
+    "SSD": "aimodels.models.ssd:SSD",
     "SSD300": "aimodels.models.ssd:SSD300",
     "YOLOv1": "aimodels.models.yolov1:YOLOv1",
     "YOLOv3": "aimodels.models.yolov3:YOLOv3",

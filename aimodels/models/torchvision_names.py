@@ -22,7 +22,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aimodels.errors import UserError, unknown
-from aimodels.models import alexnet, efficientnet, inception, vgg
+from aimodels.models import alexnet, efficientnet, faster_rcnn_model, inception, vgg
 
 Path = tuple[str, ...]
 # (a pattern on a module's whole path in our parameters, joined by "/"; the name of theirs)
@@ -143,6 +143,22 @@ def _deeplab_v3(model: Any) -> Rules:
     ]
 
 
+def _faster_rcnn(model: Any) -> Rules:
+    trunk = [rule for rule in _resnet(model) if rule[0].startswith("backbone")]
+    return [
+        *((ours, f"backbone.body.{theirs}") for ours, theirs in trunk),
+        (r"pyramid/inner_(\d)", r"backbone.fpn.inner_blocks.\1.0"),
+        (r"pyramid/outer_(\d)", r"backbone.fpn.layer_blocks.\1.0"),
+        ("proposals/conv", "rpn.head.conv.0.0"),
+        ("proposals/objects", "rpn.head.cls_logits"),
+        ("proposals/boxes", "rpn.head.bbox_pred"),
+        ("head/dense_0", "roi_heads.box_head.fc6"),
+        ("head/dense_1", "roi_heads.box_head.fc7"),
+        ("head/classes", "roi_heads.box_predictor.cls_score"),
+        ("head/boxes", "roi_heads.box_predictor.bbox_pred"),
+    ]
+
+
 def _vgg(model: Any) -> Rules:
     rules, index = [], 0
     for stage, count in enumerate(vgg.STAGES[model.depth], start=1):
@@ -240,6 +256,7 @@ FAMILIES: dict[str, Callable[[Any], Rules]] = {
     "DeepLabV3": _deeplab_v3,
     "EfficientNetLite0": _efficientnet,
     "FCNResNet": _fcn_resnet,
+    "FasterRCNN": _faster_rcnn,
     "GoogLeNet": _googlenet,
     "InceptionV3": _inception,
     "ResNet": _resnet,
@@ -255,6 +272,8 @@ def _flattened_size(model: Any, module: str) -> int:
         first = "dense_0" if model.dense_features else "head"
         size = model.pooled_size if isinstance(model, vgg.VGG) else 6
         return size if module == first else 1
+    if isinstance(model, faster_rcnn_model.FasterRCNN):
+        return model.output_size if module == "head/dense_0" else 1
     return 4 if re.fullmatch(r"auxiliary_\d/dense", module) else 1
 
 

@@ -74,7 +74,7 @@ def test_tiles_hold_every_box_that_is_whole_in_them():
     # Columns 0, 20, 30 and rows 0, 10; those without a box are left out.
     kept = [labels[labels >= 0].size for _, _, labels in found]
     assert sum(kept) == 3
-    tile, own, labels = found[0]
+    tile, own, _ = found[0]
     np.testing.assert_array_equal(tile, pixels[:20, :20])
     np.testing.assert_array_equal(own[0], [2, 2, 8, 8])
     assert all(tile.shape == (20, 20, 3) for tile, _, _ in found)

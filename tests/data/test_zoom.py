@@ -99,7 +99,7 @@ def test_a_zoom_is_a_function_of_the_key_and_takes_floats():
 
 @pytest.mark.parametrize("transform", [RandomCrop(), RandomResizedCrop(32)])
 def test_what_leaves_boxes_behind_is_refused(transform):
-    with pytest.raises(UserError, match="would leave boxes where they were.*random_zoom"):
+    with pytest.raises(UserError, match=r"would leave boxes where they were.*random_zoom"):
         transform(BATCH, KEY)
 
 

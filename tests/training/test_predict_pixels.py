@@ -1,9 +1,12 @@
 """What a trained segmenter says of images of other sizes than it learned from."""
 
+import json
+
 import numpy as np
 import pytest
 
 import aimodels
+from aimodels.cli import main
 from aimodels.data import make
 from aimodels.errors import UserError
 from aimodels.training.predict_pixels import class_names, find_masks, predict_pixels
@@ -71,6 +74,20 @@ def test_masks_of_an_image_are_named_and_drawn(trained):
     assert (shown[0][:, :8] != 255).any(-1).mean() > 0.9
     about, _ = find_masks(loaded, make(**loaded.config.data), Image.fromarray(pixels), 1.1)
     assert about["classes"] == []
+
+
+def test_the_command_draws_masks(trained, tmp_path, capsys):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((30, 44, 3), np.uint8)).save(tmp_path / "black.png")
+    loaded, _ = trained["valid"]
+    arguments = ["--workdir", str(loaded.checkpoints.folder.parent)]
+    arguments += ["--images", str(tmp_path / "black.png"), "--output", str(tmp_path / "found.png")]
+    assert main(["predict", *arguments]) == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert image["classes"][0] == {"class": "class 0", "share": pytest.approx(1, abs=0.05)}
+    assert (image["width"], image["height"]) == (44, 30)
+    assert Image.open(tmp_path / "found.png").size[0] > 300
 
 
 def test_the_background_has_a_name_though_no_object_is_called_so():
