@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from aimodels.models.deeplab import DeepLabV3 as DeepLabV3
     from aimodels.models.deeplab import DeepLabV3Plus as DeepLabV3Plus
     from aimodels.models.efficientnet import EfficientNetLite0 as EfficientNetLite0
+    from aimodels.models.faster_rcnn_model import FasterRCNN as FasterRCNN
     from aimodels.models.fcn import FCN as FCN
     from aimodels.models.fcn import FCNResNet as FCNResNet
-    from aimodels.models.faster_rcnn_model import FasterRCNN as FasterRCNN
     from aimodels.models.googlenet import GoogLeNet as GoogLeNet
     from aimodels.models.gpt import GPT as GPT
     from aimodels.models.inception import InceptionV3 as InceptionV3
