@@ -62,6 +62,18 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--step", default="latest", help="latest (default), best, or a number")
     watch.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
 
+    predict = command("predict", "draw what a trained run finds in images; prints JSON")
+    predict.add_argument("--workdir", required=True, help="folder of the run")
+    predict.add_argument(
+        "--images", required=True, nargs="+", metavar="FILE", help="PNG, JPEG, or folders of them"
+    )
+    predict.add_argument(
+        "--threshold", type=float, default=0.5, help="score of what is shown (default 0.5)"
+    )
+    predict.add_argument("--output", help="FILE.png (default: predict.png in the folder)")
+    predict.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    predict.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
+
     explain = command("explain", "draw where a classifier looks; prints JSON")
     explain.add_argument("--workdir", required=True, help="folder of the run")
     explain.add_argument(

@@ -148,6 +148,22 @@ def _watch(options: argparse.Namespace) -> None:
     print(json.dumps(played, indent=2))
 
 
+def _predict(options: argparse.Namespace) -> None:
+    import json
+
+    from aimodels.training.predict import predict
+
+    predicted = predict(
+        options.workdir,
+        options.images,
+        threshold=options.threshold,
+        output=options.output,
+        step=options.step,
+        replica=options.replica,
+    )
+    print(json.dumps(predicted, indent=2))
+
+
 def _explain(options: argparse.Namespace) -> None:
     import json
 
@@ -307,6 +323,7 @@ COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "watch": _watch,
+    "predict": _predict,
     "explain": _explain,
     "reproduce": _reproduce,
     "sweep": _sweep,

@@ -17,9 +17,17 @@ DATASETS: dict[str, str] = {
     # Fetched once: aimodels data fetch NAME.
     "cifar10_jpeg": "aimodels.data.cifar10_jpeg:Cifar10Jpeg",
     "fashion_mnist": "aimodels.data.fashion_mnist:FashionMnist",
+    "isbi2012": "aimodels.data.isbi2012:Isbi2012",
+    "nuclei": "aimodels.data.nuclei:Nuclei",
+    "moving_fashion": "aimodels.data.moving_fashion:MovingFashion",
+    "sprite_actions": "aimodels.data.sprite_actions:SpriteActions",
     "uci_regression": "aimodels.data.uci_regression:UciRegression",
+    "scenes": "aimodels.data.scenes:Scenes",
+    "bccd": "aimodels.data.bccd:Bccd",
+    "tree_boxes": "aimodels.data.tree_boxes:TreeBoxes",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
+    "tfds_detection": "aimodels.data.tfds_detection:TfdsDetection",
     "arrays": "aimodels.data.arrays:Arrays",
 }
 

@@ -7,7 +7,7 @@ import re
 import socket
 import urllib.parse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -102,6 +102,8 @@ class Tfds(Dataset):
         the size, and takes its middle (for a square: the shorter side, as on ImageNet).
       data_dir: TFDS's folder.
     """
+
+    kind: ClassVar[str] = "tfds"  # its name in a config
 
     dataset: str
     inputs: str = "image"
@@ -222,7 +224,7 @@ class Tfds(Dataset):
 
     def _command(self) -> str:
         prefix = f"TFDS_DATA_DIR={self.data_dir} " if self.data_dir else ""
-        return f"{prefix}aimodels data fetch tfds:{self.dataset}"
+        return f"{prefix}aimodels data fetch {self.kind}:{self.dataset}"
 
     def _own_builder(self) -> Any:
         match = _OWN_BUILDER.fullmatch(self.dataset)

@@ -30,11 +30,13 @@ TRANSFORMS: dict[str, str] = {
     "pad_to": "aimodels.data.transforms:PadTo",
     "resize": "aimodels.data.augmentations.crops:Resize",
     "center_crop": "aimodels.data.augmentations.crops:CenterCrop",
+    "mirror_pad": "aimodels.data.augmentations.dense:MirrorPad",
     # In training only.
     "horizontal_flip": "aimodels.data.transforms:HorizontalFlip",
     "random_shift": "aimodels.data.transforms:RandomShift",
     "gaussian_noise": "aimodels.data.transforms:GaussianNoise",
     "cutout": "aimodels.data.transforms:Cutout",
+    "random_zoom": "aimodels.data.augmentations.zoom:RandomZoom",
     "vertical_flip": "aimodels.data.augmentations.jitter:VerticalFlip",
     "color_jitter": "aimodels.data.augmentations.jitter:ColorJitter",
     "lighting": "aimodels.data.augmentations.jitter:Lighting",
@@ -44,10 +46,35 @@ TRANSFORMS: dict[str, str] = {
     "mixup": "aimodels.data.augmentations.mixing:Mixup",
     "cutmix": "aimodels.data.augmentations.mixing:CutMix",
     "mixup_or_cutmix": "aimodels.data.augmentations.mixing:MixupOrCutMix",
+    "random_transpose": "aimodels.data.augmentations.dense:RandomTranspose",
+    "dense_crop": "aimodels.data.augmentations.dense:DenseCrop",
+    "clip_crop": "aimodels.data.augmentations.clips:ClipCrop",
+    "elastic_deformation": "aimodels.data.augmentations.dense:ElasticDeformation",
     # In training; in evaluation the middle is cut out.
     "random_crop": "aimodels.data.transforms:RandomCrop",
     "random_resized_crop": "aimodels.data.augmentations.crops:RandomResizedCrop",
+    "segment_snippets": "aimodels.data.augmentations.clips:SegmentSnippets",
 }
+
+# Those that move boxes with their image, or change no place; what else changes images refuses them.
+KEEPS_BOXES = (
+    "horizontal_flip",
+    "vertical_flip",
+    "random_zoom",
+    "color_jitter",
+    "lighting",
+    "cutout",
+    "random_erasing",
+)
+# As well of those that change labels of pixels, and their weights, with their image.
+KEEPS_MASKS = (
+    *KEEPS_BOXES,
+    "random_transpose",
+    "dense_crop",
+    "elastic_deformation",
+    "mirror_pad",
+)
+PER_PIXEL = ("targets", "weights")
 
 
 class Transform(abc.ABC):
@@ -224,7 +251,7 @@ class RandomCrop(Transform):
 
 @dataclasses.dataclass(frozen=True)
 class HorizontalFlip(Transform):
-    """Mirror images left to right.
+    """Mirror images left to right, with their boxes and masks.
 
     Attributes:
       probability: of a mirrored image.
@@ -237,7 +264,7 @@ class HorizontalFlip(Transform):
         """Inputs [B, H, W, C]."""
         images = images_of(batch, "horizontal_flip")
         flip = jax.random.bernoulli(key, self.probability, (images.shape[0], 1, 1, 1))
-        return batch | {"inputs": jnp.where(flip, images[:, :, ::-1], images)}
+        return mirrored(batch, flip[:, 0, 0, 0], axis=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -351,6 +378,37 @@ class Pipeline:
         return batch
 
 
+def mirrored(batch: Batch, flip: jax.Array, axis: int) -> Batch:
+    """The batch with some of its images mirrored, and with their boxes and masks.
+
+    Args:
+      batch: `inputs` [B, H, W, C]; `boxes` [B, N, 4], `targets` and `weights` [B, H, W], if there
+        are any.
+      flip: [B], which ones.
+      axis: 1, top to bottom, or 2, left to right.
+    """
+    images = jnp.asarray(batch["inputs"])
+    moved = {"inputs": jnp.where(flip[:, None, None, None], jnp.flip(images, axis), images)}
+    if "boxes" in batch:
+        boxes = jnp.asarray(batch["boxes"])
+        near, far = (0, 2) if axis == 2 else (1, 3)
+        size = images.shape[axis]
+        other = boxes.at[..., near].set(size - boxes[..., far])
+        other = other.at[..., far].set(size - boxes[..., near])
+        there = flip[:, None] & (jnp.asarray(batch["labels"]) >= 0)
+        moved["boxes"] = jnp.where(there[..., None], other, boxes)
+    for name, pixels in per_pixel(batch).items():
+        moved[name] = jnp.where(flip[:, None, None], jnp.flip(pixels, axis), pixels)
+    return batch | moved
+
+
+def per_pixel(batch: Batch) -> dict[str, jax.Array]:
+    """The fields that have one number for each pixel of the images: labels, weights."""
+    size = batch["inputs"].shape[:3]
+    given = {name: jnp.asarray(batch[name]) for name in PER_PIXEL if name in batch}
+    return {name: array for name, array in given.items() if array.shape == size}
+
+
 def images_of(batch: Batch, name: str, channels: tuple[int, ...] = ()) -> jax.Array:
     """The inputs [B, H, W, C] of a batch, for the transform `name`, which takes so many channels.
 
@@ -360,6 +418,16 @@ def images_of(batch: Batch, name: str, channels: tuple[int, ...] = ()) -> jax.Ar
     images = jnp.asarray(batch["inputs"])
     if images.ndim != 4:
         raise UserError(f"transform {name} takes images [B, H, W, C], got {images.shape}")
+    if "boxes" in batch and name not in KEEPS_BOXES:
+        raise UserError(
+            f"transform {name} would leave boxes where they were; of those that change images with "
+            f"boxes there are {', '.join(KEEPS_BOXES)}"
+        )
+    if name not in KEEPS_MASKS and per_pixel(batch):
+        raise UserError(
+            f"transform {name} would leave the labels of pixels where they were; of those that "
+            f"change images with labels there are {', '.join(KEEPS_MASKS)}"
+        )
     if channels and images.shape[-1] not in channels:
         raise UserError(
             f"transform {name} takes images of {' or '.join(map(str, channels))} channels, got "

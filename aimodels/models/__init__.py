@@ -2,10 +2,11 @@
 
 Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
 (per token [B, T, V], if it is a language model) in its `dtype`, in which it also computes;
-parameters are in `param_dtype`. Detectors (`ssd`, `yolov1`, `yolov3`) say themselves what they
-return, and so do networks of agents (`value_networks`, `alphazero`), which are called with
-observations alone. Inputs are converted to `dtype` and not scaled: scaling is a transform of the
-data. Dropout draws from the rng stream "dropout", and its rates may be traced.
+parameters are in `param_dtype`. Segmenters (`fcn`, `unet`, `deeplab`) return
+[B, H, W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`, `faster_rcnn_model`) say themselves
+what they return, and so do networks of agents (`value_networks`, `alphazero`), which are called
+with observations alone. Inputs are converted to `dtype` and not scaled: scaling is a transform of
+the data. Dropout draws from the rng stream "dropout", and its rates may be traced.
 
 Published architectures for images start as their reference does, which their file names, and give
 what they compute on the way by name: `model.apply(..., mutable=["intermediates"])`. The parameters
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
 
     from aimodels.models.alexnet import AlexNet as AlexNet
     from aimodels.models.alphazero import AlphaZeroNetwork as AlphaZeroNetwork
+    from aimodels.models.c3d import C3D as C3D
     from aimodels.models.cifar_resnet import CifarResNet as CifarResNet
     from aimodels.models.convolutional import CNN as CNN
+    from aimodels.models.deeplab import DeepLabV3 as DeepLabV3
+    from aimodels.models.deeplab import DeepLabV3Plus as DeepLabV3Plus
     from aimodels.models.efficientnet import EfficientNetLite0 as EfficientNetLite0
+    from aimodels.models.faster_rcnn_model import FasterRCNN as FasterRCNN
+    from aimodels.models.fcn import FCN as FCN
+    from aimodels.models.fcn import FCNResNet as FCNResNet
     from aimodels.models.googlenet import GoogLeNet as GoogLeNet
     from aimodels.models.gpt import GPT as GPT
     from aimodels.models.inception import InceptionV3 as InceptionV3
@@ -34,9 +41,13 @@ if TYPE_CHECKING:
     from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
     from aimodels.models.resnet import ResNet as ResNet
+    from aimodels.models.ssd import SSD as SSD
     from aimodels.models.ssd import SSD300 as SSD300
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
+    from aimodels.models.tsn import TSN as TSN
+    from aimodels.models.unet import UNet as UNet
     from aimodels.models.vgg import VGG as VGG
+    from aimodels.models.video_resnet import VideoResNet as VideoResNet
     from aimodels.models.vit import VisionTransformer as VisionTransformer
     from aimodels.models.yolov1 import YOLOv1 as YOLOv1
     from aimodels.models.yolov3 import Darknet53 as Darknet53
@@ -51,9 +62,19 @@ MODELS: dict[str, str] = {
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "GPT": "aimodels.models.gpt:GPT",
     "Darknet53": "aimodels.models.yolov3:Darknet53",
+    "FasterRCNN": "aimodels.models.faster_rcnn_model:FasterRCNN",
+    "SSD": "aimodels.models.ssd:SSD",
     "SSD300": "aimodels.models.ssd:SSD300",
     "YOLOv1": "aimodels.models.yolov1:YOLOv1",
     "YOLOv3": "aimodels.models.yolov3:YOLOv3",
+    "FCN": "aimodels.models.fcn:FCN",
+    "FCNResNet": "aimodels.models.fcn:FCNResNet",
+    "UNet": "aimodels.models.unet:UNet",
+    "DeepLabV3": "aimodels.models.deeplab:DeepLabV3",
+    "DeepLabV3Plus": "aimodels.models.deeplab:DeepLabV3Plus",
+    "C3D": "aimodels.models.c3d:C3D",
+    "VideoResNet": "aimodels.models.video_resnet:VideoResNet",
+    "TSN": "aimodels.models.tsn:TSN",
     "LeNet5": "aimodels.models.lenet:LeNet5",
     "AlexNet": "aimodels.models.alexnet:AlexNet",
     "VGG": "aimodels.models.vgg:VGG",

@@ -35,6 +35,11 @@ def as_images(model: str, inputs: jax.Array, lengths: jax.Array | None, dtype: A
     return with_channels(fixed_size(model, inputs, lengths), axes=2).astype(dtype)
 
 
+def as_clips(model: str, inputs: jax.Array, lengths: jax.Array | None, dtype: Any) -> jax.Array:
+    """The inputs [B, T, H, W, C] or [B, T, H, W] of a model of video -> [B, T, H, W, C]."""
+    return with_channels(fixed_size(model, inputs, lengths), axes=3).astype(dtype)
+
+
 def masked_mean(values: jax.Array, lengths: jax.Array | None) -> jax.Array:
     """The mean over time of values [B, T, D], over the first `lengths` [B] of them -> [B, D].
 

@@ -48,6 +48,7 @@ class ResidualBlock(nn.Module):
         dilation: of the 3x3 convolution that has the stride. The second one of two keeps it too.
         groups: of the bottleneck's 3x3 convolution.
         zero_init: the last norm starts from 0, so that the block starts as its shortcut.
+        frozen_norm: the norms stay as they are, without parameters.
         drop_rate: the probability that an example skips what the block adds; may be traced.
         dtype: of the computation.
         param_dtype: of the parameters.
@@ -59,6 +60,7 @@ class ResidualBlock(nn.Module):
     dilation: int = 1
     groups: int = 1
     zero_init: bool = False
+    frozen_norm: bool = False
     drop_rate: float | jax.Array = 0.0
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
@@ -71,9 +73,8 @@ class ResidualBlock(nn.Module):
             hidden: jax.Array, name: str, features: int, size: int, **fields: Any
         ) -> jax.Array:
             dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-            return ConvNormActivation(features, size, name=name, **fields, **dtypes)(
-                hidden, train=train
-            )
+            fields |= {"name": name, "frozen_norm": self.frozen_norm}
+            return ConvNormActivation(features, size, **fields, **dtypes)(hidden, train=train)
 
         start = nn.initializers.zeros_init() if self.zero_init else nn.initializers.ones_init()
         last: dict[str, Any] = {"activation": "identity", "scale_init": start}
@@ -98,7 +99,11 @@ class ResidualBlock(nn.Module):
 class ResNetBackbone(nn.Module):
     """A ResNet without its head: feature maps for a classifier, a detector or a segmenter.
 
-    Parameters: `stem`, then `stage_1_block_0` ... Attributes are those of `ResNet`.
+    Parameters: `stem`, then `stage_1_block_0` ... Attributes are those of `ResNet`, and
+
+    Attributes:
+        width: channels of the stem and of the first stage; each stage has twice as many.
+        frozen_norm: the norms stay as they are, without parameters (for detectors).
     """
 
     depth: int = 50
@@ -108,6 +113,8 @@ class ResNetBackbone(nn.Module):
     output_stride: int = 32
     zero_init_residual: bool = False
     stochastic_depth_rate: float = 0.0
+    width: int = 64
+    frozen_norm: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -120,15 +127,16 @@ class ResNetBackbone(nn.Module):
         """
         bottleneck, counts, dilated = self._layout()
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        given: dict[str, Any] = {"frozen_norm": self.frozen_norm, **dtypes}
         if self.stem == "cifar":
-            hidden = ConvNormActivation(64, 3, name="stem", **dtypes)(inputs, train=train)
+            hidden = ConvNormActivation(self.width, 3, name="stem", **given)(inputs, train=train)
         else:
-            stem = ConvNormActivation(64, 7, strides=2, name="stem", **dtypes)
+            stem = ConvNormActivation(self.width, 7, strides=2, name="stem", **given)
             hidden = max_pool(stem(inputs, train=train), (3, 3), strides=2, padding=1)
 
         maps, number, dilation = {}, 0, 1
         for stage, count in enumerate(counts, start=1):
-            width = 64 * 2 ** (stage - 1)
+            width = self.width * 2 ** (stage - 1)
             inner = width * self.width_per_group // 64 * self.groups if bottleneck else None
             strides = 1 if stage == 1 else 2
             # The first block of a dilated stage still has the dilation of the stage before.
@@ -146,7 +154,7 @@ class ResNetBackbone(nn.Module):
                     zero_init=self.zero_init_residual,
                     drop_rate=self.stochastic_depth_rate * number / sum(counts),
                     name=f"stage_{stage}_block_{block}",
-                    **dtypes,
+                    **given,
                 )(hidden, train=train)
                 hidden = divided(hidden)
             maps[f"c{stage + 1}"] = hidden

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.errors import UserError
-from aimodels.models.inputs import fixed_size
-from aimodels.modules import Conv, max_pool
+from aimodels.models.backbones import make_backbone
+from aimodels.models.inputs import as_images, fixed_size
+from aimodels.modules import Conv, ConvNormActivation, max_pool
 from aimodels.modules.anchors import default_boxes
 from aimodels.modules.blocks import divided
 
@@ -133,8 +134,83 @@ class SSD300(nn.Module):
         return SSDOutputs(logits=jnp.concatenate(logits, 1), codes=jnp.concatenate(codes, 1))
 
     @nn.nowrap
-    def default_boxes(self) -> np.ndarray:
+    def default_boxes(self, image_size: tuple[int, int] = (300, 300)) -> np.ndarray:
         """The boxes [8732, 4] that outputs are relative to, in pixels."""
         return default_boxes(
-            (300, 300), GRID_SIZES, scales=SCALES, aspect_ratios=ASPECT_RATIOS, steps=STEPS
+            image_size, GRID_SIZES, scales=SCALES, aspect_ratios=ASPECT_RATIOS, steps=STEPS
+        )
+
+
+class SSD(nn.Module):
+    """SSD on any trunk and for images of any size: Liu et al. 2016, section 2, in small.
+
+    The trunk's maps of stride 8, 16 and 32, and a few more behind them, each by a 1x1 and a 3x3
+    convolution of stride 2; each map has a head of its own. All of them have BatchNorm, which the
+    paper's VGG has not.
+
+    Attributes:
+      num_classes: V, the background being one of them.
+      backbone: a name of `aimodels.models.backbones`.
+      extra_features: channels of each map behind the trunk's.
+      head_features: of a 3x3 convolution that each map goes through before its head; 0 for none,
+        as in the paper.
+      scales: see `aimodels.modules.anchors.default_boxes`: one more than maps.
+      aspect_ratios: those above 1 of each map.
+      dtype: of the computation.
+      param_dtype: of the parameters.
+    """
+
+    num_classes: int
+    backbone: str = "resnet18"
+    extra_features: tuple[int, ...] = (256, 128)
+    head_features: int = 0
+    scales: tuple[float, ...] = (0.15, 0.25, 0.4, 0.55, 0.75, 0.95)
+    aspect_ratios: tuple[tuple[float, ...], ...] = ((2,),) * 5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, inputs: jax.Array, *, lengths: jax.Array | None = None, train: bool = False
+    ) -> SSDOutputs:
+        """[B, H, W, 3] -> outputs of the N boxes of `default_boxes`."""
+        images = as_images("SSD", inputs, lengths, self.dtype)
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+
+        def conv(
+            hidden: jax.Array, features: int, size: int, name: str, strides: int = 1
+        ) -> jax.Array:
+            layer = ConvNormActivation(features, size, strides=strides, name=name, **dtypes)
+            return layer(hidden, train=train)
+
+        trunk = make_backbone("SSD", self.backbone, **dtypes)(images, train=train)
+        maps = [trunk[level] for level in ("c3", "c4", "c5")]
+        for number, features in enumerate(self.extra_features):
+            narrow = conv(maps[-1], features // 2, 1, f"extra_{number}_1")
+            maps.append(conv(narrow, features, 3, f"extra_{number}_2", strides=2))
+        if not len(maps) == len(self.aspect_ratios) == len(self.scales) - 1:
+            raise UserError(
+                f"SSD has {len(maps)} maps here: it takes aspect_ratios for each of them and one "
+                f"more scale, got {len(self.aspect_ratios)} and {len(self.scales)}"
+            )
+        logits, codes = [], []
+        for level, (hidden, ratios) in enumerate(zip(maps, self.aspect_ratios, strict=True)):
+            if self.head_features:
+                hidden = conv(hidden, self.head_features, 3, f"head_{level}")
+            boxes = 2 + 2 * len(ratios)
+            for kind, size, outputs in (
+                ("classes", self.num_classes, logits),
+                ("boxes", 4, codes),
+            ):
+                head = Conv(boxes * size, (3, 3), padding=1, name=f"{kind}_{level}", **dtypes)
+                outputs.append(head(hidden).reshape(len(hidden), -1, size))
+        return SSDOutputs(logits=jnp.concatenate(logits, 1), codes=jnp.concatenate(codes, 1))
+
+    @nn.nowrap
+    def default_boxes(self, image_size: tuple[int, int]) -> np.ndarray:
+        """The boxes [N, 4] that outputs are relative to, in pixels of images of (H, W)."""
+        strides = [8 * 2**level for level in range(len(self.aspect_ratios))]
+        grids = [(-(-image_size[0] // each), -(-image_size[1] // each)) for each in strides]
+        return default_boxes(
+            image_size, grids, scales=self.scales, aspect_ratios=self.aspect_ratios
         )

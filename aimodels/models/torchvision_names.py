@@ -5,8 +5,8 @@
     >>> state = to_torchvision(model, variables)                 # and back, exactly
 
 Both are pure functions on NumPy arrays; nothing here needs PyTorch. Convolutions are [F, C, H, W]
-there and [H, W, C, F] here, matrices transposed, and a matrix that reads a flattened map reads
-[C, H, W] there and [H, W, C] here.
+there and [H, W, C, F] here, those of video [F, C, T, H, W] and [T, H, W, C, F]; matrices are
+transposed, and a matrix that reads a flattened map reads [C, H, W] there and [H, W, C] here.
 
 For EfficientNet-Lite0, which torchvision has not, the names are those of its port to PyTorch by
 which the weights are distributed.
@@ -22,7 +22,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aimodels.errors import UserError, unknown
-from aimodels.models import alexnet, efficientnet, inception, vgg
+from aimodels.models import alexnet, efficientnet, faster_rcnn_model, inception, vgg
 
 Path = tuple[str, ...]
 # (a pattern on a module's whole path in our parameters, joined by "/"; the name of theirs)
@@ -67,16 +67,16 @@ class Place:
         return [self._returned(part, shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def _turned(self, array: np.ndarray) -> np.ndarray:
-        if array.ndim == 4:
-            return array.transpose(3, 2, 0, 1)
+        if array.ndim >= 4:
+            return np.moveaxis(array, (-1, -2), (0, 1))
         if array.ndim == 2 and len(self.shape) == 2:
             maps = array.reshape(self.size, self.size, -1, array.shape[1])
             return maps.transpose(3, 2, 0, 1).reshape(array.shape[1], -1)
         return array
 
     def _returned(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        if array.ndim == 4:
-            return array.transpose(2, 3, 1, 0)
+        if array.ndim >= 4:
+            return np.moveaxis(array, (0, 1), (-1, -2))
         if array.ndim == 2 and len(self.shape) == 2:
             maps = array.reshape(len(array), -1, self.size, self.size)
             return maps.transpose(2, 3, 1, 0).reshape(shape)
@@ -96,6 +96,66 @@ def _resnet(model: Any) -> Rules:
         *_conv_norm(rf"{block}/conv_(\d)", rf"{theirs}.conv\3", rf"{theirs}.bn\3"),
         *_conv_norm(f"{block}/shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1"),
         ("head", "fc"),
+    ]
+
+
+def _video_resnet(model: Any) -> Rules:
+    block, theirs = r"stage_(\d)_block_(\d+)", r"layer\1.\2"
+    conv = rf"{theirs}.conv\3"
+    if model.kind == "r2plus1d":
+        rules = [
+            *_conv_norm("stem_space", "stem.0", "stem.1"),
+            *_conv_norm("stem_time", "stem.3", "stem.4"),
+            *_conv_norm(rf"{block}/conv_(\d)/space", f"{conv}.0.0", f"{conv}.0.1"),
+            *_conv_norm(rf"{block}/conv_(\d)/time", f"{conv}.0.3", f"{conv}.1"),
+        ]
+    else:
+        rules = [
+            *_conv_norm("stem", "stem.0", "stem.1"),
+            *_conv_norm(rf"{block}/conv_(\d)/conv", f"{conv}.0", f"{conv}.1"),
+        ]
+    shortcut = _conv_norm(f"{block}/shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1")
+    return [*rules, *shortcut, ("head", "fc")]
+
+
+def _dilated(model: Any) -> Rules:
+    """What torchvision's segmenters have in common: the ResNet and the auxiliary head."""
+    trunk = [(ours, f"backbone.{theirs}") for ours, theirs in _resnet(model) if ours != "head"]
+    auxiliary = _conv_norm("auxiliary/conv", "aux_classifier.0", "aux_classifier.1")
+    return [*trunk, *auxiliary, ("auxiliary/score", "aux_classifier.4")]
+
+
+def _fcn_resnet(model: Any) -> Rules:
+    head = _conv_norm("head/conv", "classifier.0", "classifier.1")
+    return [*_dilated(model), *head, ("head/score", "classifier.4")]
+
+
+def _deeplab_v3(model: Any) -> Rules:
+    branch = "classifier.0.convs"
+    return [
+        *_dilated(model),
+        *_conv_norm("aspp/one", f"{branch}.0.0", f"{branch}.0.1"),
+        *_conv_norm(r"aspp/atrous_(\d)", rf"{branch}.\1.0", rf"{branch}.\1.1"),
+        *_conv_norm("aspp/pooled", f"{branch}.4.1", f"{branch}.4.2"),
+        *_conv_norm("aspp/project", "classifier.0.project.0", "classifier.0.project.1"),
+        *_conv_norm("conv", "classifier.1", "classifier.2"),
+        ("score", "classifier.4"),
+    ]
+
+
+def _faster_rcnn(model: Any) -> Rules:
+    trunk = [rule for rule in _resnet(model) if rule[0].startswith("backbone")]
+    return [
+        *((ours, f"backbone.body.{theirs}") for ours, theirs in trunk),
+        (r"pyramid/inner_(\d)", r"backbone.fpn.inner_blocks.\1.0"),
+        (r"pyramid/outer_(\d)", r"backbone.fpn.layer_blocks.\1.0"),
+        ("proposals/conv", "rpn.head.conv.0.0"),
+        ("proposals/objects", "rpn.head.cls_logits"),
+        ("proposals/boxes", "rpn.head.bbox_pred"),
+        ("head/dense_0", "roi_heads.box_head.fc6"),
+        ("head/dense_1", "roi_heads.box_head.fc7"),
+        ("head/classes", "roi_heads.box_predictor.cls_score"),
+        ("head/boxes", "roi_heads.box_predictor.bbox_pred"),
     ]
 
 
@@ -193,11 +253,15 @@ def _efficientnet(model: Any) -> Rules:
 # A model's class -> its rules, made for its fields.
 FAMILIES: dict[str, Callable[[Any], Rules]] = {
     "AlexNet": _alexnet,
+    "DeepLabV3": _deeplab_v3,
     "EfficientNetLite0": _efficientnet,
+    "FCNResNet": _fcn_resnet,
+    "FasterRCNN": _faster_rcnn,
     "GoogLeNet": _googlenet,
     "InceptionV3": _inception,
     "ResNet": _resnet,
     "VGG": _vgg,
+    "VideoResNet": _video_resnet,
     "VisionTransformer": _vit,
 }
 
@@ -208,6 +272,8 @@ def _flattened_size(model: Any, module: str) -> int:
         first = "dense_0" if model.dense_features else "head"
         size = model.pooled_size if isinstance(model, vgg.VGG) else 6
         return size if module == first else 1
+    if isinstance(model, faster_rcnn_model.FasterRCNN):
+        return model.output_size if module == "head/dense_0" else 1
     return 4 if re.fullmatch(r"auxiliary_\d/dense", module) else 1
 
 
@@ -253,7 +319,7 @@ def places(model: nn.Module, variables: Mapping[str, Any]) -> list[Place]:
         elif name == "encoder.pos_embedding":
             theirs = (1, *shape)
         else:
-            turned = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(shape)]
+            turned = {5: (4, 3, 0, 1, 2), 4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(shape)]
             first, *rest = (shape[axis] for axis in turned)
             theirs = (first * len(paths), *rest)
         found.append(Place(name, tuple(paths), theirs, _flattened_size(model, module)))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.errors import UserError
+from aimodels.models.backbones import make_backbone
 from aimodels.models.inputs import fixed_size
 from aimodels.modules import Conv, ConvNormActivation, Dense
 from aimodels.modules.anchors import yolo_priors
@@ -117,15 +118,20 @@ class YOLOv3(nn.Module):
     Attributes:
       num_classes: V.
       priors: (width, height) in pixels for each of the strides 8, 16 and 32.
+      backbone: "darknet", or a name of `aimodels.models.backbones`.
+      neck_features: of the wide convolutions at each of these strides; None for as many as the
+        trunk's map has, as in the paper.
       base_features: see `DarknetTrunk`.
       blocks: see `DarknetTrunk`.
-      initializer: of all kernels.
+      initializer: of all kernels, but for those of another trunk.
       dtype: of the computation.
       param_dtype: of the parameters.
     """
 
     num_classes: int
     priors: tuple[tuple[tuple[int, int], ...], ...] = COCO_PRIORS
+    backbone: str = "darknet"
+    neck_features: tuple[int, int, int] | None = None
     base_features: int = 32
     blocks: tuple[int, ...] = BLOCKS
     initializer: str = "he"
@@ -147,15 +153,21 @@ class YOLOv3(nn.Module):
             )
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         given = {"initializer": self.initializer, **dtypes}
-        trunk = DarknetTrunk(self.base_features, self.blocks, name="trunk", **given)
-        stages = trunk(inputs.astype(self.dtype), train=train)[-3:]
+        images = inputs.astype(self.dtype)
+        if self.backbone == "darknet":
+            trunk = DarknetTrunk(self.base_features, self.blocks, name="trunk", **given)
+            stages = trunk(images, train=train)[-3:]
+        else:
+            maps = make_backbone("YOLOv3", self.backbone, **dtypes)(images, train=train)
+            stages = [maps[level] for level in ("c3", "c4", "c5")]
+        widths = self.neck_features or [stage.shape[-1] for stage in stages]
 
         def conv(hidden: jax.Array, features: int, size: int, name: str) -> jax.Array:
             return conv_norm_leaky(hidden, features, size, train=train, name=name, **given)
 
         outputs, above = [], None
         for scale in reversed(range(3)):
-            hidden, width = stages[scale], stages[scale].shape[-1]
+            hidden, width = stages[scale], widths[scale]
             if above is not None:
                 narrow = conv(above, width // 2, 1, f"up_{scale}")
                 enlarged = jnp.repeat(jnp.repeat(narrow, 2, axis=1), 2, axis=2)

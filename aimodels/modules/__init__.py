@@ -11,7 +11,7 @@ from aimodels.modules.dense import MLP, Dense, activation
 from aimodels.modules.dropout import Dropout
 from aimodels.modules.embeddings import Embedding, PatchEmbedding
 from aimodels.modules.identity import Identity
-from aimodels.modules.norms import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from aimodels.modules.norms import BatchNorm, FrozenBatchNorm, GroupNorm, LayerNorm, RMSNorm
 from aimodels.modules.pooling import adaptive_avg_pool, avg_pool, ceil_padding, max_pool
 from aimodels.modules.recurrent import GRU, LSTM, RNN, LSTMState
 
@@ -26,6 +26,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Embedding",
+    "FrozenBatchNorm",
     "GroupNorm",
     "Identity",
     "LSTMState",

@@ -10,7 +10,7 @@ from aimodels.modules.convolution import Conv, per_axis
 from aimodels.modules.dense import activation
 from aimodels.modules.direct_convolution import extents
 from aimodels.modules.initializers import Initializer
-from aimodels.modules.norms import BatchNorm
+from aimodels.modules.norms import BatchNorm, FrozenBatchNorm
 
 
 class ConvNormActivation(nn.Module):
@@ -25,6 +25,7 @@ class ConvNormActivation(nn.Module):
         dilation: of the kernel.
         groups: of the convolution.
         batch_norm: normalise.
+        frozen_norm: by `FrozenBatchNorm`, which has no parameters (detectors on a trained trunk).
         conv_bias: the convolution has a bias; None leaves it out where a norm follows.
         activation: a name of `aimodels.modules.dense.ACTIVATIONS`; "identity" for none.
         epsilon: of the norm.
@@ -43,6 +44,7 @@ class ConvNormActivation(nn.Module):
     dilation: int | tuple[int, ...] = 1
     groups: int = 1
     batch_norm: bool = True
+    frozen_norm: bool = False
     conv_bias: bool | None = None
     activation: str = "relu"
     epsilon: float = 1e-5
@@ -76,7 +78,9 @@ class ConvNormActivation(nn.Module):
             name="conv",
             **dtypes,
         )(inputs)
-        if self.batch_norm:
+        if self.batch_norm and self.frozen_norm:
+            hidden = FrozenBatchNorm(self.epsilon, name="norm", **dtypes)(hidden)
+        elif self.batch_norm:
             hidden = BatchNorm(
                 epsilon=self.epsilon,
                 momentum=self.momentum,

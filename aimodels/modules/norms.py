@@ -107,3 +107,33 @@ class BatchNorm(nn.Module):
         if self.use_bias:
             outputs = outputs + self.param("bias", self.bias_init, (channels,), self.param_dtype)
         return outputs.astype(self.dtype)
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch normalisation that stays as it was trained: (x - mean) / √(var + ε) · scale + bias.
+
+    All four, [C] each, are in the collection "batch_stats": nothing of it is a parameter. Detectors
+    that start from a classifier's weights have it, since their batches are small (He et al. 2017;
+    torchvision's FrozenBatchNorm2d).
+
+    Attributes:
+        epsilon: added to the variance.
+        dtype: of the result.
+        param_dtype: of what is kept.
+    """
+
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """[..., C] -> [..., C]."""
+        shape, dtype = (inputs.shape[-1],), self.param_dtype
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, dtype).value
+        variance = self.variable("batch_stats", "var", jnp.ones, shape, dtype).value
+        scale = self.variable("batch_stats", "scale", jnp.ones, shape, dtype).value
+        bias = self.variable("batch_stats", "bias", jnp.zeros, shape, dtype).value
+        factor = scale * jax.lax.rsqrt(variance + self.epsilon)
+        values = inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32))
+        return (values * factor + (bias - mean * factor)).astype(self.dtype)

@@ -103,7 +103,7 @@ class SupervisedTask(Task):
     """A model, an optimizer and a loss on labelled batches. A subclass gives `loss` and `metrics`.
 
     Attributes:
-      model: called as `model(inputs, train=...)`, and with `lengths=` if the batch has them.
+      model: called as `model(inputs, train=...)`, and with the `keywords` of the batch.
       optimizer: the Optax transformation.
       transforms: `(batch, key, train=...) -> batch`, before the model sees a batch.
       gradient_accumulation: equal parts of a batch whose gradients are averaged before the update.
@@ -135,13 +135,17 @@ class SupervisedTask(Task):
         del outputs, batch
         return {}
 
+    def keywords(self, batch: Batch) -> dict[str, Any]:
+        """What the model is called with beside the inputs: here `lengths`, if there are any."""
+        return {"lengths": batch["lengths"]} if "lengths" in batch else {}
+
     def init(self, key: Array, batch: Batch) -> State:
         """Initialises the model on one example of the batch."""
         params_key, dropout_key, transform_key = jax.random.split(key, 3)
         batch = self.training_batch(batch, transform_key)
         example = jax.tree.map(lambda x: x[:1], batch)
         rngs = {"params": params_key, "dropout": dropout_key}
-        variables = dict(self.model.init(rngs, example["inputs"], **_lengths(example)))
+        variables = dict(self.model.init(rngs, example["inputs"], **self.keywords(example)))
         params = variables.pop("params")
         ema = jax.tree.map(jnp.copy, params) if _is_on(self.ema_decay) else None
         return State(
@@ -173,7 +177,7 @@ class SupervisedTask(Task):
                 outputs, collections = self.model.apply(
                     {"params": params, **collections},
                     part["inputs"],
-                    **_lengths(part),
+                    **self.keywords(part),
                     train=True,
                     rngs={"dropout": key},
                     mutable=[*collections, AUXILIARY],
@@ -220,18 +224,14 @@ class SupervisedTask(Task):
         """The metrics of one batch, without dropout."""
         del key
         batch = self.transforms(batch, None, train=False)
-        outputs: Any = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
+        outputs: Any = self.model.apply(state.variables, batch["inputs"], **self.keywords(batch))
         return self.metrics(outputs, batch)
 
     def predict(self, state: State, batch: Batch) -> Array:
         """The model's outputs for raw inputs [B, ...], after the deterministic transforms."""
         batch = self.transforms(batch, None, train=False)
-        outputs: Any = self.model.apply(state.variables, batch["inputs"], **_lengths(batch))
+        outputs: Any = self.model.apply(state.variables, batch["inputs"], **self.keywords(batch))
         return outputs
-
-
-def _lengths(batch: Batch) -> dict[str, Any]:
-    return {"lengths": batch["lengths"]} if "lengths" in batch else {}
 
 
 def _is_on(value: Any) -> bool:

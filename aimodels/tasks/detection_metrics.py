@@ -23,7 +23,8 @@ from aimodels.modules.suppression import Detections
 
 Array = jax.Array
 
-# Our name -> its place among the 12 figures of COCOeval.
+# Our name -> its place among the 12 figures of COCOeval. The sizes are in pixels of the image that
+# the boxes are in: small images have no large ones.
 FIGURES = {
     "mAP": 0,
     "mAP@0.5": 1,
@@ -51,7 +52,8 @@ def average_precision(
     Returns:
       "mAP", the mean over classes and IoU of 0.5, 0.55 ... 0.95; "mAP@0.5", "mAP@0.75"; "mAP/small"
       (areas below 32² pixels), "/medium", "/large" (above 96²); "recall@1", "@10", "@100" with so
-      many detections an image; "AP/class" [V], mean over IoU. What has no target is NaN.
+      many detections an image; "AP/class" [V], mean over IoU, and "AP@0.5/class" [V]. What has no
+      target is NaN.
     """
     COCO, COCOeval = _pycocotools()
     images = [{"id": image} for image in range(len(targets["mask"]))]
@@ -80,7 +82,8 @@ def average_precision(
     ]
     if not annotations:
         nothing = dict.fromkeys(FIGURES, np.float32(np.nan))
-        return {**nothing, "AP/class": np.full(num_classes, np.nan, np.float32)}
+        each = np.full(num_classes, np.nan, np.float32)
+        return {**nothing, "AP/class": each, "AP@0.5/class": each}
     with contextlib.redirect_stdout(io.StringIO()):  # it prints as it goes
         truth = COCO()
         truth.dataset = {
@@ -106,8 +109,9 @@ def average_precision(
         for name, place in FIGURES.items()
     }
     # [10 IoU, 101 recall, V, all areas first, most detections last]
-    precision = evaluation.eval["precision"][:, :, :, 0, -1].mean((0, 1))
-    figures["AP/class"] = np.where(precision < 0, np.nan, precision).astype(np.float32)
+    precision = evaluation.eval["precision"][:, :, :, 0, -1].mean(1)
+    for name, each in (("AP/class", precision.mean(0)), ("AP@0.5/class", precision[0])):
+        figures[name] = np.where(each < 0, np.nan, each).astype(np.float32)
     return figures
 
 
@@ -120,11 +124,14 @@ class AveragePrecision(clu.metrics.Metric):
     Attributes:
       detections: see `average_precision`.
       targets: see there; images of padding have no target and no detection.
+      num_classes: V.
+      figures: which of `FIGURES` are given.
     """
 
     detections: dict[str, Array]
     targets: dict[str, Array]
     num_classes: ClassVar[int]
+    figures: ClassVar[tuple[str, ...]]
 
     @classmethod
     def from_model_output(
@@ -171,12 +178,14 @@ class AveragePrecision(clu.metrics.Metric):
 
     def compute(self) -> dict[str, Array]:
         """The figures, by a call of the host where this is compiled."""
-        shapes = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in FIGURES}
-        shapes["AP/class"] = jax.ShapeDtypeStruct((self.num_classes,), jnp.float32)
+        shapes = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in self.figures}
+        for name in ("AP/class", "AP@0.5/class"):
+            shapes[name] = jax.ShapeDtypeStruct((self.num_classes,), jnp.float32)
 
         def on_host(detections: dict[str, Any], targets: dict[str, Any]) -> dict[str, np.ndarray]:
             detections, targets = jax.tree.map(np.asarray, (detections, targets))
-            return average_precision(detections, targets, self.num_classes)
+            found = average_precision(detections, targets, self.num_classes)
+            return {name: found[name] for name in shapes}
 
         return jax.pure_callback(
             on_host, shapes, self.detections, self.targets, vmap_method="sequential"
@@ -184,15 +193,17 @@ class AveragePrecision(clu.metrics.Metric):
 
 
 @functools.cache
-def average_precision_of(num_classes: int) -> type[AveragePrecision]:
-    """The metric of `num_classes` classes.
+def average_precision_of(
+    num_classes: int, figures: tuple[str, ...] = tuple(FIGURES)
+) -> type[AveragePrecision]:
+    """The metric of `num_classes` classes, with some of `FIGURES` and the precision of each class.
 
     Raises:
       UserError: pycocotools is not installed; here, since it could not be raised as it is where the
         figures are computed, in a call from a compiled function.
     """
     _pycocotools()
-    fields = {"num_classes": num_classes}
+    fields = {"num_classes": num_classes, "figures": figures}
     name = f"AveragePrecision{num_classes}"
     return flax.struct.dataclass(type(name, (AveragePrecision,), fields))
 

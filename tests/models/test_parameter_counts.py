@@ -20,6 +20,8 @@ def shape(*sizes, dtype="float32"):
 SIGNALS, IMAGES, TOKENS = shape(1, 40), shape(1, 28, 28, 1), shape(1, 64, dtype="int32")
 PICTURES, SMALL = shape(1, 224, 224, 3), shape(1, 32, 32, 3)
 
+SEGMENTED, CLIPS = shape(1, 64, 64, 3), shape(1, 16, 112, 112, 3)
+
 ATARI = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 
 COUNTS = {
@@ -124,6 +126,43 @@ COUNTS = {
     "efficientnet-lite0": (4_652_008, models.EfficientNetLite0(), PICTURES),
     # timm's resnetv2_50 with batch normalisation.
     "pre-activation resnet-50": (25_549_352, models.PreActivationResNet(50), PICTURES),
+    # Long et al. 2015, table 1 has 134M for FCN-VGG16; the layers by hand, as published but for the
+    # kernels of the bilinear enlarging, which are fixed in the released networks.
+    "fcn-32s": (134_346_581, models.FCN(stride=32), SEGMENTED),
+    "fcn-16s": (134_346_581 + 513 * 21, models.FCN(stride=16), SEGMENTED),
+    "fcn-8s": (134_346_581 + (513 + 257) * 21, models.FCN(stride=8), SEGMENTED),
+    # Ronneberger et al. 2015, figure 1, by hand: one channel, two classes. zhixuhao/unet, in Keras,
+    # has 31,031,685: its last 1x1 (130) is a 3x3 (1,154), and a 1x1 from 2 channels to 1 follows.
+    "u-net": (31_031_685 - 1_154 - 3 + 130, models.UNet(), shape(1, 572, 572, 1)),
+    # milesial/Pytorch-UNet, one class.
+    "u-net with batch norm": (
+        31_037_633,
+        models.UNet(1, padding="same", batch_norm=True),
+        SEGMENTED,
+    ),
+    # torchvision 0.28, with auxiliary heads.
+    "fcn-resnet-50": (35_322_218, models.FCNResNet(depth=50), SEGMENTED),
+    "fcn-resnet-101": (54_314_346, models.FCNResNet(depth=101), SEGMENTED),
+    "deeplabv3-resnet-50": (42_004_074, models.DeepLabV3(depth=50), SEGMENTED),
+    "deeplabv3-resnet-101": (60_996_202, models.DeepLabV3(depth=101), SEGMENTED),
+    # segmentation_models.pytorch's DeepLabV3Plus on a ResNet-50 (its issue 819).
+    "deeplabv3+ on resnet-50": (
+        26_682_725,
+        models.DeepLabV3Plus(backbone="resnet", depth=50, separable="plain"),
+        SEGMENTED,
+    ),
+    # bonlime/keras-deeplab-v3-plus, Xception; Keras counts the norms' running averages as well, of
+    # which there are 202,800.
+    "deeplabv3+": (41_258_213 - 202_800, models.DeepLabV3Plus(), SEGMENTED),
+    # torchvision 0.28.
+    "r3d-18": (33_371_472, models.VideoResNet(kind="r3d"), CLIPS),
+    "mc3-18": (11_695_440, models.VideoResNet(kind="mc3"), CLIPS),
+    "r(2+1)d-18": (31_505_325, models.VideoResNet(kind="r2plus1d"), CLIPS),
+    # Tran et al. 2015, figure 3, by hand; mmaction2's table has 78.4M for UCF-101.
+    "c3d of sports-1m": (79_991_015, models.C3D(), CLIPS),
+    "c3d of ucf-101": (78_409_573, models.C3D(num_classes=101), CLIPS),
+    # A ResNet-50 without its head, and a head of 101 classes.
+    "tsn": (25_557_032 - 2049 * 1000 + 2049 * 101, models.TSN(), shape(1, 3, 1, 224, 224, 3)),
     # He et al. 2016, table 6 has 0.27M, 0.46M, 0.66M, 0.85M and 1.7M: tests below; this is their
     # count by hand, without weights in shortcuts.
     "resnet-20": (269_722, models.CifarResNet(20), SMALL),

@@ -1,0 +1,209 @@
+"""Shows what a trained run finds in images: a picture, and the same as plain data."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from aimodels.config import call_section
+from aimodels.data.detection import resized
+from aimodels.data.image_files import find_images, open_image
+from aimodels.errors import UserError
+from aimodels.modules.suppression import Detections
+from aimodels.tasks.detection import Detection
+from aimodels.tasks.segmentation import Segmentation
+from aimodels.training.build import abstract_batch
+from aimodels.training.figures import COLOURS, GREY, draw_title, in_our_style, new_figure, save
+from aimodels.training.load import Loaded, load
+from aimodels.training.predict_pixels import find_masks
+
+MOST_IMAGES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What was found in an image.
+
+    Attributes:
+      about: plain data for JSON.
+      draw: draws it onto axes that have the image already, in its pixels.
+    """
+
+    about: dict[str, Any]
+    draw: Callable[[Any], None]
+
+
+# From a run, its data set, an image of Pillow and a threshold to what was found.
+Finder = Callable[[Loaded, Any, Any, float], Shown]
+
+
+def predict(
+    workdir: str | os.PathLike,
+    images: Iterable[str | os.PathLike],
+    *,
+    threshold: float = 0.5,
+    output: str | os.PathLike | None = None,
+    step: int | str = "latest",
+    replica: int = 0,
+) -> dict[str, Any]:
+    """Draws images with what a trained detector or segmenter finds in them.
+
+    Args:
+      workdir: of the run.
+      images: PNG or JPEG files, or folders of them; see `aimodels.data.image_files`.
+      threshold: the score from which something is shown.
+      output: a .png; by default `predict.png` in the work folder.
+      step: of the checkpoint, `latest`, `best` or a number.
+      replica: which one, counted from 0.
+
+    Returns:
+      `{"workdir", "step", "replica", "picture", "images": [{"file", "width", "height", "objects":
+      [{"class", "score", "box": [left, top, right, bottom]}]}]}`, boxes in pixels of the file's
+      image, by falling score; a segmenter has "classes": [{"class", "share"}] in place of
+      "objects".
+
+    Raises:
+      UserError: the folder isn't a run that finds something in images of uint8, an image can't be
+        read, or the threshold is no share.
+    """
+    picture = Path(output) if output else Path(workdir) / "predict.png"
+    if picture.suffix != ".png":
+        raise UserError(f"{picture}: the picture is a .png")
+    if not 0 <= threshold <= 1:
+        raise UserError(f"--threshold is {threshold}; it takes a score from 0 to 1")
+    files = find_images(images)
+    if len(files) > MOST_IMAGES:
+        raise UserError(f"{len(files)} images are too many for one picture: {MOST_IMAGES} at most")
+    loaded = load(workdir, step=step, replica=replica)
+    find = _finder(loaded)
+    dataset = call_section("data", loaded.config.data.to_dict())
+    pictures = [open_image(file) for file in files]
+    shown = [find(loaded, dataset, image, threshold) for image in pictures]
+    title = f"{loaded.config.model.name} of {Path(workdir).resolve().name}, step {loaded.step:,}"
+    draw_predictions(picture, pictures, shown, [file.name for file in files], title=title)
+    print(f"picture: {picture}", file=sys.stderr)
+    return {
+        "workdir": str(workdir),
+        "step": loaded.step,
+        "replica": replica,
+        "picture": str(picture),
+        "images": [
+            {"file": str(file), "width": image.width, "height": image.height, **one.about}
+            for file, image, one in zip(files, pictures, shown, strict=True)
+        ],
+    }
+
+
+def find_objects(loaded: Loaded, dataset: Any, image: Any, threshold: float) -> Shown:
+    """The objects that a detector finds in an image of Pillow.
+
+    The image is brought to the size that the data set has, and the boxes back to the image's.
+    """
+    size = _image_size(loaded)
+    how: Any = getattr(dataset, "resize", "stretch")
+    corners = np.array([[0.0, 0.0, image.width, image.height]])
+    pixels, corners = resized(image, corners, size, how)
+    found: Detections = loaded.predict(pixels[None])
+    factor = np.array([image.width, image.height] * 2) / np.tile(corners[0, 2:], 2)
+    boxes = np.clip(found.boxes[0] * factor, 0, [image.width, image.height] * 2)
+    names = dataset.info().class_names
+    objects = [
+        {
+            "class": names[label] if label < len(names) else f"class {label}",
+            "score": float(score),
+            "box": [round(float(side), 2) for side in box],
+        }
+        for box, score, label, there in zip(
+            boxes, found.scores[0], found.classes[0], found.mask[0], strict=True
+        )
+        if there and score >= threshold
+    ]
+    return Shown({"objects": objects}, lambda axis: draw_objects(axis, objects))
+
+
+def find_pixels(loaded: Loaded, dataset: Any, image: Any, threshold: float) -> Shown:
+    """The classes that a segmenter finds in an image of Pillow, which may have any size."""
+    return Shown(*find_masks(loaded, dataset, image, threshold))
+
+
+# What a task is -> how its runs look at an image.
+FINDERS: tuple[tuple[type, Finder], ...] = (
+    (Detection, find_objects),
+    (Segmentation, find_pixels),
+)
+
+
+def draw_objects(axis: Any, objects: list[dict[str, Any]]) -> None:
+    """A box around each object, with its class and score; a colour for each class."""
+    from matplotlib.patches import Rectangle
+
+    classes = sorted({each["class"] for each in objects})
+    for each in reversed(objects):  # the best on top
+        left, top, right, bottom = (side - 0.5 for side in each["box"])
+        colour = COLOURS[classes.index(each["class"]) % len(COLOURS)]
+        sides = right - left, bottom - top
+        axis.add_patch(Rectangle((left, top), *sides, fill=False, color=colour, linewidth=1.5))
+        axis.text(
+            left,
+            top,
+            f"{each['class']} {each['score']:.0%}",
+            color="white",
+            fontsize=6,
+            va="bottom",
+            clip_on=True,
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
+        )
+
+
+def draw_predictions(
+    path: Path, images: list[Any], shown: list[Shown], names: list[str], *, title: str
+) -> Path:
+    """Writes a picture of all images with what was found in them.
+
+    Args:
+      path: the .png.
+      images: of Pillow.
+      shown: for each image what was found.
+      names: of the files.
+      title: of the picture.
+    """
+    columns = min(len(images), 3)
+    rows = -(-len(images) // columns)
+    with in_our_style():
+        figure, axes = new_figure(rows, columns, (max(6.4, 3.4 * columns), 3.1 * rows + 0.6))
+        for axis in axes.flat:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        for axis, image, one, name in zip(axes.flat, images, shown, names, strict=False):
+            axis.imshow(np.asarray(image), interpolation="nearest")
+            one.draw(axis)
+            name = name if len(name) <= 32 else f"{name[:15]}…{name[-16:]}"
+            axis.text(0, -0.02, name, transform=axis.transAxes, va="top", color=GREY, fontsize=7)
+        draw_title(figure, title, "")
+        return save(figure, path)
+
+
+def _finder(loaded: Loaded) -> Finder:
+    for kind, finder in FINDERS:
+        if isinstance(loaded.task, kind):
+            return finder
+    raise UserError(
+        f"a run of task {loaded.config.task.name!r} finds nothing to draw in images: aimodels "
+        "predict takes a detector's or a segmenter's (aimodels explain a classifier's)"
+    )
+
+
+def _image_size(loaded: Loaded) -> tuple[int, int]:
+    """The (H, W) of the run's data set."""
+    inputs = abstract_batch(loaded.config)["inputs"]
+    if len(inputs.shape) != 4 or inputs.dtype != jnp.uint8 or inputs.shape[-1] != 3:
+        raise UserError(
+            f"the run's data set {loaded.config.data.name!r} has inputs {inputs.dtype} "
+            f"{inputs.shape}, and image files are uint8 [B, H, W, 3]"
+        )
+    return inputs.shape[1:3]
