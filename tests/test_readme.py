@@ -56,8 +56,11 @@ def shorter(line):
     return [command, *rest, *added]
 
 
-def test_the_commands_of_readme_run_in_their_order(tmp_path, monkeypatch, fetched, capsys):
+def test_the_commands_of_readme_run_in_their_order(
+    tmp_path, monkeypatch, fetched, fetched_weights, capsys
+):
     fetched("mnist1d"), fetched("fashion_mnist"), fetched("uci_regression")
+    fetched_weights("efficientnet_lite0")
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
     lines = commands.in_markdown((ROOT / "README.md").read_text())
