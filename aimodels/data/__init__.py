@@ -16,8 +16,12 @@ DATASETS: dict[str, str] = {
     # Fetched once: aimodels data fetch NAME.
     "fashion_mnist": "aimodels.data.fashion_mnist:FashionMnist",
     "uci_regression": "aimodels.data.uci_regression:UciRegression",
+    "scenes": "aimodels.data.scenes:Scenes",
+    "bccd": "aimodels.data.bccd:Bccd",
+    "tree_boxes": "aimodels.data.tree_boxes:TreeBoxes",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
+    "tfds_detection": "aimodels.data.tfds_detection:TfdsDetection",
     "arrays": "aimodels.data.arrays:Arrays",
 }
 

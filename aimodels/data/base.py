@@ -45,7 +45,7 @@ class Info:
 
     name: str
     title: str
-    task: Literal["classification", "regression", "unknown"]
+    task: Literal["classification", "regression", "detection", "unknown"]
     features: Mapping[str, Feature]
     splits: Mapping[str, int]
     num_classes: int | None = None

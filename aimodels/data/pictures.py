@@ -11,6 +11,7 @@ from aimodels.data.base import Info
 EXAMPLES = 2000
 CLASSES = 12
 COLUMNS = 10
+SCENES = 6
 SIGNALS_A_CLASS = 12
 FEATURES = 12
 INK, FAINT = "#1b1f24", "#8c959f"
@@ -20,7 +21,7 @@ DPI = 130
 def save_samples_picture(dataset: Any, path: str | Path) -> None:
     """Draw examples of a data set and write a PNG.
 
-    Images [H, W, C]: a row a class. Sequences [T, C]: a panel a class. Vectors [D]: for regression
+    Images [H, W, C]: a row a class; with their boxes, where they have them. Sequences [T, C]: a panel a class. Vectors [D]: for regression
     the target over each input, for classes the two main directions.
 
     Args:
@@ -35,12 +36,16 @@ def save_samples_picture(dataset: Any, path: str | Path) -> None:
     source = dataset.load(split)
     batch = source.gather(np.arange(min(EXAMPLES, len(source))))
     inputs, targets = np.asarray(batch["inputs"]), batch.get("targets")
-    if info.task != "classification" or targets is None:
+    if info.task == "detection":
+        groups = {}
+    elif info.task != "classification" or targets is None:
         groups = {"": inputs}
     else:
         shown = np.unique(targets)[:CLASSES]
         groups = {_class_name(info, label): inputs[targets == label] for label in shown}
-    if inputs.ndim == 4:
+    if info.task == "detection":
+        figure = _boxes(info, batch)
+    elif inputs.ndim == 4:
         figure = _images(groups)
     elif inputs.ndim == 3:
         figure = _signals(groups)
@@ -81,6 +86,38 @@ def _images(groups: dict[str, np.ndarray]) -> Any:
         for axis, image in zip(row, images, strict=False):
             axis.imshow(_displayable(image), cmap="gray", interpolation="nearest")
     return figure
+
+
+def _boxes(info: Info, batch: dict[str, np.ndarray]) -> Any:
+    """The first images, with a box and a name around each object; below it their masks."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    columns = min(SCENES, len(batch["inputs"]))
+    masks = batch.get("targets")
+    figure, axes = _figure(1 if masks is None else 2, columns, 2.2, 2.2)
+    for number in range(columns):
+        image, axis = batch["inputs"][number], axes[0, number]
+        axis.imshow(_displayable(image), interpolation="nearest")
+        for box, label in zip(batch["boxes"][number], batch["labels"][number], strict=True):
+            if label >= 0:
+                color = colormaps["tab20"](label % 20)
+                left, top, right, bottom = (float(side) - 0.5 for side in box)
+                corner, sides = (left, top), (right - left, bottom - top)
+                axis.add_patch(Rectangle(corner, *sides, fill=False, color=color, linewidth=1.2))
+                name = _class_name(info, label)
+                axis.text(left, top, name, color="white", fontsize=5, va="bottom", bbox=_tag(color))
+        if masks is not None:
+            colors = np.array(
+                [(1, 1, 1), *(colormaps["tab20"](each % 20)[:3] for each in range(20))]
+            )
+            shown = np.where(masks[number] > 0, (masks[number] - 1) % 20 + 1, 0)
+            axes[1, number].imshow(colors[shown], interpolation="nearest")
+    return figure
+
+
+def _tag(color: Any) -> dict[str, Any]:
+    return {"facecolor": color, "edgecolor": "none", "pad": 0.5}
 
 
 def _displayable(image: np.ndarray) -> np.ndarray:

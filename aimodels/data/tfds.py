@@ -7,7 +7,7 @@ import re
 import socket
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -74,6 +74,8 @@ class Tfds(Dataset):
         different sizes.
       data_dir: TFDS's folder.
     """
+
+    kind: ClassVar[str] = "tfds"  # its name in a config
 
     dataset: str
     inputs: str = "image"
@@ -181,7 +183,7 @@ class Tfds(Dataset):
 
     def _command(self) -> str:
         prefix = f"TFDS_DATA_DIR={self.data_dir} " if self.data_dir else ""
-        return f"{prefix}aimodels data fetch tfds:{self.dataset}"
+        return f"{prefix}aimodels data fetch {self.kind}:{self.dataset}"
 
     def _own_builder(self) -> Any:
         match = _OWN_BUILDER.fullmatch(self.dataset)

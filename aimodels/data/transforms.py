@@ -36,6 +36,7 @@ TRANSFORMS: dict[str, str] = {
     "random_shift": "aimodels.data.transforms:RandomShift",
     "gaussian_noise": "aimodels.data.transforms:GaussianNoise",
     "cutout": "aimodels.data.transforms:Cutout",
+    "random_zoom": "aimodels.data.augmentations.zoom:RandomZoom",
     "vertical_flip": "aimodels.data.augmentations.jitter:VerticalFlip",
     "color_jitter": "aimodels.data.augmentations.jitter:ColorJitter",
     "rand_augment": "aimodels.data.augmentations.rand_augment:RandAugment",
@@ -46,6 +47,16 @@ TRANSFORMS: dict[str, str] = {
     # In training; in evaluation its middle is cut out.
     "random_resized_crop": "aimodels.data.augmentations.crops:RandomResizedCrop",
 }
+
+# Those that move boxes with their image, or change no place; what else changes images refuses them.
+KEEPS_BOXES = (
+    "horizontal_flip",
+    "vertical_flip",
+    "random_zoom",
+    "color_jitter",
+    "cutout",
+    "random_erasing",
+)
 
 
 class Transform(abc.ABC):
@@ -196,7 +207,7 @@ class RandomCrop(Transform):
 
 @dataclasses.dataclass(frozen=True)
 class HorizontalFlip(Transform):
-    """Mirror images left to right.
+    """Mirror images left to right, with their boxes and masks.
 
     Attributes:
       probability: of a mirrored image.
@@ -209,7 +220,7 @@ class HorizontalFlip(Transform):
         """Inputs [B, H, W, C]."""
         images = images_of(batch, "horizontal_flip")
         flip = jax.random.bernoulli(key, self.probability, (images.shape[0], 1, 1, 1))
-        return batch | {"inputs": jnp.where(flip, images[:, :, ::-1], images)}
+        return mirrored(batch, flip[:, 0, 0, 0], axis=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,6 +334,35 @@ class Pipeline:
         return batch
 
 
+def mirrored(batch: Batch, flip: jax.Array, axis: int) -> Batch:
+    """The batch with some of its images mirrored, and with their boxes and masks.
+
+    Args:
+      batch: `inputs` [B, H, W, C]; `boxes` [B, N, 4] and `targets` [B, H, W], if there are any.
+      flip: [B], which ones.
+      axis: 1, top to bottom, or 2, left to right.
+    """
+    images = jnp.asarray(batch["inputs"])
+    moved = {"inputs": jnp.where(flip[:, None, None, None], jnp.flip(images, axis), images)}
+    if "boxes" in batch:
+        boxes = jnp.asarray(batch["boxes"])
+        near, far = (0, 2) if axis == 2 else (1, 3)
+        size = images.shape[axis]
+        other = boxes.at[..., near].set(size - boxes[..., far])
+        other = other.at[..., far].set(size - boxes[..., near])
+        there = flip[:, None] & (jnp.asarray(batch["labels"]) >= 0)
+        moved["boxes"] = jnp.where(there[..., None], other, boxes)
+    if has_masks(batch):
+        masks = jnp.asarray(batch["targets"])
+        moved["targets"] = jnp.where(flip[:, None, None], jnp.flip(masks, axis), masks)
+    return batch | moved
+
+
+def has_masks(batch: Batch) -> bool:
+    """Whether the targets are one number for each pixel of the images."""
+    return "targets" in batch and batch["targets"].shape == batch["inputs"].shape[:3]
+
+
 def images_of(batch: Batch, name: str, channels: tuple[int, ...] = ()) -> jax.Array:
     """The inputs [B, H, W, C] of a batch, for the transform `name`, which takes so many channels.
 
@@ -332,6 +372,11 @@ def images_of(batch: Batch, name: str, channels: tuple[int, ...] = ()) -> jax.Ar
     images = jnp.asarray(batch["inputs"])
     if images.ndim != 4:
         raise UserError(f"transform {name} takes images [B, H, W, C], got {images.shape}")
+    if "boxes" in batch and name not in KEEPS_BOXES:
+        raise UserError(
+            f"transform {name} would leave boxes where they were; of those that change images with "
+            f"boxes there are {', '.join(KEEPS_BOXES)}"
+        )
     if channels and images.shape[-1] not in channels:
         raise UserError(
             f"transform {name} takes images of {' or '.join(map(str, channels))} channels, got "

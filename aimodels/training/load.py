@@ -65,15 +65,17 @@ class Loaded:
         """The weights to use: the moving average if there is one."""
         return self.state.variables["params"]
 
-    def predict(self, inputs: Any, **fields: Any) -> np.ndarray:
-        """The model's outputs for raw inputs [B, ...], as the data set gives them.
+    def predict(self, inputs: Any, **fields: Any) -> Any:
+        """What the task says of raw inputs [B, ...], as the data set gives them: NumPy arrays.
+
+        The model's outputs, for most tasks; a detector's `Detections`.
 
         Args:
           inputs: [B, ...].
           fields: others that a batch has, e.g. `lengths` [B].
         """
         batch = {name: jnp.asarray(value) for name, value in {"inputs": inputs, **fields}.items()}
-        return np.asarray(self._predict(self.state, batch))
+        return jax.tree.map(np.asarray, self._predict(self.state, batch))
 
 
 def config_of(workdir: Path) -> Config:

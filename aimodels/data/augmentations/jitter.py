@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from aimodels.data.augmentations import colour
 from aimodels.data.augmentations.each import for_each
-from aimodels.data.transforms import Batch, Transform, images_of
+from aimodels.data.transforms import Batch, Transform, images_of, mirrored
 from aimodels.errors import UserError
 
 
@@ -66,7 +66,7 @@ class ColorJitter(Transform):
 
 @dataclasses.dataclass(frozen=True)
 class VerticalFlip(Transform):
-    """Mirror images top to bottom.
+    """Mirror images top to bottom, with their boxes and masks.
 
     Attributes:
       probability: of a mirrored image.
@@ -79,4 +79,4 @@ class VerticalFlip(Transform):
         """Inputs [B, H, W, C]."""
         images = images_of(batch, "vertical_flip")
         flip = jax.random.bernoulli(key, self.probability, (len(images), 1, 1, 1))
-        return batch | {"inputs": jnp.where(flip, images[:, ::-1], images)}
+        return mirrored(batch, flip[:, 0, 0, 0], axis=1)

@@ -79,6 +79,42 @@ class TinyDownload(TinyShapes):
         raise AssertionError("the download must not have been tried")
 
 
+class TinyBoxes(tfds.core.GeneratorBasedBuilder):
+    """Images of several sizes with boxes, as TFDS has COCO: example i has i objects."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        objects = {
+            "bbox": tfds.features.BBoxFeature(),
+            "label": tfds.features.ClassLabel(names=CLASSES),
+            "is_crowd": np.bool_,
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 3)),
+                    "objects": tfds.features.Sequence(objects),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for index in range(4):
+            image = np.full((20, 40 + 8 * index, 3), 50 + index, np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "PNG")
+            box = tfds.features.BBox(ymin=0.1, xmin=0.25, ymax=0.5, xmax=0.75)
+            objects = [
+                {"bbox": box, "label": place % 2, "is_crowd": place == 2} for place in range(index)
+            ]
+            yield index, {"image": io.BytesIO(buffer.getvalue()), "objects": objects}
+
+
 class TinyBroken(TinyShapes):
     """Its generator raises."""
 
