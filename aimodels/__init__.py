@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aimodels import models as models
     from aimodels.models import count_parameters as count_parameters
+    from aimodels.training.exchange import export as export
+    from aimodels.training.exchange import import_weights as import_weights
     from aimodels.training.load import evaluate as evaluate
     from aimodels.training.load import load as load
     from aimodels.training.run import train as train
@@ -20,9 +22,21 @@ _PUBLIC = {
     "train": "aimodels.training.run",
     "load": "aimodels.training.load",
     "evaluate": "aimodels.training.load",
+    "import_weights": "aimodels.training.exchange",
+    "export": "aimodels.training.exchange",
     "count_parameters": "aimodels.models",
 }
-_PACKAGES = ("config", "data", "models", "modules", "reproduce", "sweeps", "tasks", "training")
+_PACKAGES = (
+    "config",
+    "data",
+    "models",
+    "modules",
+    "reproduce",
+    "sweeps",
+    "tasks",
+    "training",
+    "weights",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -91,6 +91,44 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("--step", default="latest", help="latest (default), best, or a number")
     explain.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
 
+    importing = command("import", "make a work folder of published weights")
+    importing.add_argument(
+        "file",
+        metavar="FILE",
+        help=".safetensors, .pth, .bin; or weights that `data fetch` brings, by name",
+    )
+    importing.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        choices=("torchvision", "huggingface", "ours"),
+        help="whose names and layout the arrays have",
+    )
+    importing.add_argument("--model", metavar="NAME", help="what the model is called there")
+    importing.add_argument("--config", metavar="FILE", help=f"instead of --model: {config}")
+    importing.add_argument("--workdir", required=True, help="folder of the run; made if missing")
+
+    exporting = command("export", "write a run's weights or program to a file")
+    exporting.add_argument("--workdir", required=True, help="folder of the run")
+    exporting.add_argument("--output", required=True, metavar="FILE", help="to write")
+    exporting.add_argument(
+        "--format",
+        choices=("safetensors", "stablehlo"),
+        default="safetensors",
+        help="the weights (default), or the program that predicts, with them in it",
+    )
+    exporting.add_argument(
+        "--naming",
+        choices=("ours", "torchvision", "huggingface"),
+        default="ours",
+        help="whose names and layout the weights get (default ours)",
+    )
+    exporting.add_argument(
+        "--batch_size", type=_positive, help="of the program (default: it takes any)"
+    )
+    exporting.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    exporting.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
+
     reproduce = command("reproduce", "run a published table, and print it beside ours")
     reproduce.add_argument("file", help="an experiment file with a published table")
     reproduce.add_argument("--seeds", type=_positive, default=5, help="runs a row (default 5)")
@@ -166,10 +204,10 @@ def parser() -> argparse.ArgumentParser:
         "--devices", type=_positive, help="also memory and messages of a step on so many devices"
     )
 
-    data = command("data", "data sets: list, fetch, show")
+    data = command("data", "data sets and weights: list, fetch, show")
     actions = data.add_subparsers(dest="action", required=True, metavar="list|fetch|show")
     actions.add_parser("list", help="what there is")
-    fetch = actions.add_parser("fetch", help="bring a data set here, and check it")
+    fetch = actions.add_parser("fetch", help="bring a data set or weights here, and check them")
     fetch.add_argument("name")
     about = actions.add_parser("show", help="sizes, classes and a picture of samples")
     about.add_argument("name")

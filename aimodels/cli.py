@@ -181,6 +181,35 @@ def _explain(options: argparse.Namespace) -> None:
     print(json.dumps(explained, indent=2))
 
 
+def _import(options: argparse.Namespace) -> None:
+    from aimodels.training.exchange import import_weights
+
+    parameters = import_weights(
+        options.file,
+        options.workdir,
+        naming=options.source,
+        model=options.model,
+        config=options.config,
+        overrides=options.overrides,
+    )
+    print(f"{options.workdir}: {parameters:,} parameters, step 0")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from aimodels.training.exchange import export
+
+    said = export(
+        options.workdir,
+        options.output,
+        format=options.format,
+        naming=options.naming,
+        step=options.step,
+        replica=options.replica,
+        batch_size=options.batch_size,
+    )
+    print(f"{options.output}: {said}")
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     from aimodels.reproduce.run import reproduce
     from aimodels.training.parallel import cores
@@ -305,12 +334,12 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _data(options: argparse.Namespace) -> None:
-    from aimodels.data.describe import list_text, named, save_samples_picture, show_text
+    from aimodels.data.describe import fetch, list_text, named, save_samples_picture, show_text
 
     if options.action == "list":
         return print(list_text())
     if options.action == "fetch":
-        return print(named(options.name).fetch())
+        return print(fetch(options.name))
     print(show_text(options.name))
     dataset = named(options.name)
     if dataset.is_ready():
@@ -325,6 +354,8 @@ COMMANDS = {
     "watch": _watch,
     "predict": _predict,
     "explain": _explain,
+    "import": _import,
+    "export": _export,
     "reproduce": _reproduce,
     "sweep": _sweep,
     "report": _report,

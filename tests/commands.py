@@ -11,7 +11,9 @@ from pathlib import Path
 from aimodels.arguments import parser, split_overrides
 from aimodels.config import load_config, load_experiment, plain, resolve
 from aimodels.data.describe import named
+from aimodels.data.pretrained import WEIGHTS
 from aimodels.errors import UserError
+from aimodels.models.published import published as model
 from aimodels.reproduce import published
 from aimodels.sweeps.plan import with_settings
 from aimodels.sweeps.space import check, from_text, grid
@@ -91,7 +93,8 @@ def _check_aimodels(arguments, made):
     {
         "train": _check_config,
         "show": _check_config,
-        **dict.fromkeys(("evaluate", "watch", "explain", "play", "elo"), _check_workdir),
+        **dict.fromkeys(("evaluate", "watch", "explain", "export", "play", "elo"), _check_workdir),
+        "import": _check_import,
         "reproduce": _check_reproduce,
         "list": _check_list,
         "data": _check_data,
@@ -111,6 +114,13 @@ def _check_config(options, overrides, made):
 
 def _check_workdir(options, _, made):
     _check_made(options.workdir, made)
+
+
+def _check_import(options, overrides, made):
+    if options.file not in WEIGHTS:
+        raise ValueError(f"{options.file} is no weights that can be fetched")
+    resolve(model(options.source, options.model).config(), overrides)
+    made.add(options.workdir)
 
 
 def _check_sweep(options, overrides, made):
@@ -135,5 +145,5 @@ def _check_list(options, *_):
 
 
 def _check_data(options, *_):
-    if options.action != "list":
+    if options.action != "list" and options.name not in WEIGHTS:
         named(options.name)

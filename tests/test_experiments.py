@@ -102,13 +102,17 @@ def three_steps(config):
 
 
 @each_variant
-def test_three_steps_of_training_on_the_real_data(name, variant, fetched, tmp_path):
+def test_three_steps_of_training_on_the_real_data(
+    name, variant, fetched, fetched_weights, tmp_path
+):
     experiment = EXPERIMENTS[name]
     full = experiment.config(variant)
     if full.data is not None and full.data.name == "tfds":
         pytest.skip("must be downloaded by hand; the experiment has tests of its own")
     if full.data is not None:
         fetched(**full.data)
+    if "init_from" in full:
+        fetched_weights(full.init_from.path)
     # A file of models that are too large to train here says what makes them smaller.
     smaller = shrunk(experiment, full)
     config = experiment.config(variant, three_steps(full) | smaller)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ml_collections import ConfigDict
 
 from aimodels.config.names import KINDS, find, table
-from aimodels.config.schema import FIXED, PRECISIONS, Config
+from aimodels.config.schema import FIXED, PRECISIONS, SOMETIMES, Config
 from aimodels.config.values import CommandLineText, coerce, plain, takes
 from aimodels.errors import UserError, unknown
 
@@ -22,7 +22,7 @@ OPTIONAL = ("model", "data", "environment", "optimizer")
 PROVIDED = frozenset(
     {"dtype", "param_dtype", "parent", "name", "num_actions"}  # Linen modules
     | {"model", "optimizer", "transforms", "environment"}  # tasks
-    | {"gradient_accumulation", "remat", "ema_decay", "total_steps"}
+    | {"gradient_accumulation", "remat", "ema_decay", "total_steps", "frozen"}
 )
 
 
@@ -99,7 +99,7 @@ def resolve(config: ConfigDict | Mapping, overrides: Mapping[str, str] | None = 
     given = plain(config)
     for path, text in (overrides or {}).items():
         _set(given, path, text)
-    top = {*FIXED, *NAMED, "precision"}
+    top = {*FIXED, *SOMETIMES, *NAMED, "precision"}
     for name in given:
         if name not in top:
             error = unknown("section", name, top)
@@ -114,7 +114,8 @@ def resolve(config: ConfigDict | Mapping, overrides: Mapping[str, str] | None = 
             raise UserError(f"config.{section} is missing; known: {', '.join(table(section))}")
     precision = given.get("precision", "float32")
     resolved["precision"] = coerce(precision, Literal[PRECISIONS], "precision")
-    for section, schema in FIXED.items():
+    sometimes = {name: s for name, s in SOMETIMES.items() if given.get(name) is not None}
+    for section, schema in {**FIXED, **sometimes}.items():
         values = given.get(section, {})
         if not isinstance(values, Mapping):
             raise UserError(f"config.{section}: got {values!r}, takes a section (a dict)")

@@ -140,6 +140,33 @@ class Checkpoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class InitFrom:
+    """Weights to begin with, in place of random ones; a config has this section or has it not.
+
+    A run that goes on from a checkpoint does not read them again. All of the model's arrays are
+    taken, running statistics of norms too, but those that are `new`.
+
+    Attributes:
+      path: a work folder; a .safetensors file; a PyTorch state dict; or the name of weights that
+        `aimodels data fetch` brings.
+      step: of a work folder: `latest`, `best` or a number.
+      replica: of a work folder, counted from 0.
+      naming: whose names a file has.
+      new: patterns of our parameters that start as always, e.g. `("^head/",)`.
+      ignore: patterns of names in `path` that are left there.
+      rename: (pattern, replacement) pairs, applied to each name in `path` one after the other.
+    """
+
+    path: str
+    step: str | int = "latest"
+    replica: NotNegative = 0
+    naming: Literal["ours", "torchvision", "huggingface"] = "ours"
+    new: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Profile:
     """Writes a trace of `steps` steps from step `start` on to `profile/` (0 steps: none)."""
 
@@ -156,4 +183,6 @@ FIXED: dict[str, type] = {
     "checkpoint": Checkpoint,
     "profile": Profile,
 }
+# Sections that a config has only where it gives them.
+SOMETIMES: dict[str, type] = {"init_from": InitFrom}
 PRECISIONS = ("float32", "bfloat16", "float64")

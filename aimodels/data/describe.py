@@ -8,8 +8,9 @@ from aimodels.data import DATASETS, make
 from aimodels.data.base import Dataset, Info
 from aimodels.data.cache import cache_folder
 from aimodels.data.pictures import save_samples_picture
+from aimodels.data.pretrained import WEIGHTS, fetch_weights
 
-__all__ = ["list_text", "named", "save_samples_picture", "show_text"]
+__all__ = ["fetch", "list_text", "named", "save_samples_picture", "show_text"]
 
 _SHOWN = ("train", "test")
 _NUMBERS = (2, 3, 4)  # the columns that are set flush right
@@ -25,6 +26,15 @@ def named(name: str) -> Dataset:
     """
     place, _, dataset = name.partition(":")
     return make(place, dataset=dataset) if dataset and place in DATASETS else make(name)
+
+
+def fetch(name: str) -> str:
+    """Brings a data set that a command names, or weights, onto this machine.
+
+    Returns:
+      A line that says where they came from.
+    """
+    return fetch_weights(name) if name in WEIGHTS else named(name).fetch()
 
 
 def list_text() -> str:
@@ -43,6 +53,8 @@ def list_text() -> str:
     lines = _aligned(rows)
     lines += ["", "and any set through:"]
     lines += [f"  {name:<8} {text}" for name, text in anything]
+    lines += ["", "weights, fetched in the same way:"]
+    lines += [f"  {name}  {about.title}" for name, about in WEIGHTS.items()]
     lines += ["", f"kept in {cache_folder()}; a set of your own is named package.module:Name"]
     return "\n".join(lines)
 

@@ -1,12 +1,13 @@
-"""A model's blocks: what is kept of them for the backward pass, and how they are divided.
+"""A model's blocks: what is kept for the backward pass, how they are divided, what stands still.
 
-This is decided where a step is traced, by `rematerialising`, `dividing` and `mapping`; without them
-a block is a plain call.
+This is decided where a step is traced, by `rematerialising`, `dividing`, `mapping` and `freezing`;
+without them a block is a plain call.
 """
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ Divide = Callable[[jax.Array, int], jax.Array]
 _DIVIDE: contextvars.ContextVar[Divide | None] = contextvars.ContextVar("divide", default=None)
 # Who asks leaves a trace: a model that never does would quietly keep everything.
 _AXIS: contextvars.ContextVar[str | None] = contextvars.ContextVar("axis", default=None)
+_FROZEN: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("frozen", default=())
 _REMAT: contextvars.ContextVar[list[bool] | None] = contextvars.ContextVar("remat", default=None)
 
 
@@ -28,6 +30,11 @@ def rematerialises() -> bool:
         return False
     asked.append(True)
     return True
+
+
+def is_frozen(path: tuple[str, ...]) -> bool:
+    """Whether what is at a path of the model, such as ("backbone", "norm", "mean"), stays."""
+    return any(re.search(pattern, "/".join(path)) for pattern in _FROZEN.get())
 
 
 def is_divided() -> bool:
@@ -101,3 +108,13 @@ def mapping(axis_name: str | None) -> Iterator[None]:
         yield
     finally:
         _AXIS.reset(token)
+
+
+@contextlib.contextmanager
+def freezing(patterns: Collection[str]) -> Iterator[None]:
+    """Trace under this a model of which the parts that match these patterns stay as they are."""
+    token = _FROZEN.set(tuple(patterns))
+    try:
+        yield
+    finally:
+        _FROZEN.reset(token)

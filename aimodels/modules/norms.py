@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aimodels.modules.blocks import averaged, devices_of
+from aimodels.modules.blocks import averaged, devices_of, is_frozen
 
 
 class LayerNorm(nn.LayerNorm):
@@ -45,7 +45,8 @@ class BatchNorm(nn.Module):
     In training by the batch's own mean and (biased) variance, else by running averages, which
     live in the collection "batch_stats" as mean [C] and var [C]; parameters scale [C], bias [C]:
     the names of `flax.linen.BatchNorm`. Like PyTorch's and unlike Flax's, the running variance
-    averages the unbiased estimate, n / (n - 1) times the biased one, n = B·H·W.
+    averages the unbiased estimate, n / (n - 1) times the biased one, n = B·H·W. Where its mean is
+    frozen (`blocks.freezing`), training is as evaluation.
 
     Under `jit` over a sharded batch, and where training runs under `pmap`, the statistics are those
     of the global batch by themselves; under a `pmap` or `shard_map` of your own give `axis_name`.
@@ -87,7 +88,7 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), kept)
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), kept)
         values = inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32))
-        if use_running_average:
+        if use_running_average or is_frozen((*self.path, "mean")):
             mean, variance = running_mean.value, running_var.value
         else:
             axes = tuple(range(inputs.ndim - 1))

@@ -11,9 +11,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from aimodels.modules.blocks import averaged, rematerialising
-from aimodels.tasks.updates import ema_update, norms
+from aimodels.errors import UserError
+from aimodels.modules.blocks import averaged, freezing, rematerialising
+from aimodels.tasks.updates import ema_update, norms, without_gradients
 
 Array = jax.Array
 Batch = dict[str, Any]
@@ -79,6 +81,16 @@ class Task(abc.ABC):
     def init(self, key: Array, batch: Batch) -> State:
         """The state before the first step, from a key and a batch of the shapes to come."""
 
+    def begin_with(self, state: State, given: Mapping[str, Array]) -> State:
+        """The state before the first step, with weights from elsewhere.
+
+        Args:
+          state: what `init` made.
+          given: some of `State.variables`, by their paths, as "params/head/kernel".
+        """
+        del state, given
+        raise UserError(f"config.init_from: task {type(self).__name__} takes no weights to begin")
+
     @abc.abstractmethod
     def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
         """One update. Returns the new state and metrics, all of which must be finite.
@@ -109,6 +121,8 @@ class SupervisedTask(Task):
       gradient_accumulation: equal parts of a batch whose gradients are averaged before the update.
       remat: `blocks` keeps only what goes between the model's blocks for the backward pass.
       ema_decay: of the moving average of the weights; 0 for none.
+      frozen: patterns of parameters that stay as they are, and whose gradients aren't computed;
+        batch norms that match normalise by their running statistics, which stay as well.
     """
 
     model: nn.Module
@@ -117,6 +131,7 @@ class SupervisedTask(Task):
     gradient_accumulation: int = 1
     remat: Literal["none", "blocks"] = "none"
     ema_decay: float = 0.0
+    frozen: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def loss(self, outputs: Array, batch: Batch) -> Array:
@@ -145,7 +160,11 @@ class SupervisedTask(Task):
         batch = self.training_batch(batch, transform_key)
         example = jax.tree.map(lambda x: x[:1], batch)
         rngs = {"params": params_key, "dropout": dropout_key}
-        variables = dict(self.model.init(rngs, example["inputs"], **self.keywords(example)))
+        return self.state_of(self.model.init(rngs, example["inputs"], **self.keywords(example)))
+
+    def state_of(self, variables: Mapping[str, Any]) -> State:
+        """The state before the first step with these variables, {"params": ..., ...}."""
+        variables = dict(variables)
         params = variables.pop("params")
         ema = jax.tree.map(jnp.copy, params) if _is_on(self.ema_decay) else None
         return State(
@@ -155,6 +174,11 @@ class SupervisedTask(Task):
             collections=variables,
             ema=ema,
         )
+
+    def begin_with(self, state: State, given: Mapping[str, Array]) -> State:
+        """The state before the first step, with some variables from elsewhere."""
+        own = flatten_dict({"params": state.params, **state.collections}, sep="/")
+        return self.state_of(unflatten_dict(own | dict(given), sep="/"))
 
     def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
         """One gradient step; logs the loss and the norms of gradient and update."""
@@ -173,9 +197,9 @@ class SupervisedTask(Task):
         self, state: State, batch: Batch, key: Array
     ) -> tuple[Params, dict[str, Array], Any]:
         def loss_of(params: Params, collections: Any, part: Batch, key: Array) -> tuple:
-            with rematerialising(self.remat == "blocks"):
+            with rematerialising(self.remat == "blocks"), freezing(self.frozen):
                 outputs, collections = self.model.apply(
-                    {"params": params, **collections},
+                    {"params": without_gradients(params, self.frozen), **collections},
                     part["inputs"],
                     **self.keywords(part),
                     train=True,

@@ -1,5 +1,7 @@
-"""What a training step does beside the optimizer: moving averages and norms."""
+"""What a training step does beside the optimizer: moving averages, norms, what is frozen."""
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 import flax.struct
@@ -84,3 +86,21 @@ def norms(gradients: Any, updates: Any) -> dict[str, Any]:
     make = Norm if size <= DEFERRED_SIZE else norm
     trees = {"gradient_norm": gradients, "update_norm": updates}
     return {name: make(tree) for name, tree in trees.items()}
+
+
+def without_gradients(params: Any, frozen: Collection[str]) -> Any:
+    """The parameters, those whose path matches a pattern as constants: XLA then skips their part.
+
+    Args:
+      params: a tree of dicts.
+      frozen: patterns, found anywhere in a path such as "backbone/stem/conv/kernel".
+    """
+    if not frozen:
+        return params
+
+    def held(path: tuple, leaf: Array) -> Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        matches = any(re.search(pattern, name) for pattern in frozen)
+        return jax.lax.stop_gradient(leaf) if matches else leaf
+
+    return jax.tree_util.tree_map_with_path(held, params)

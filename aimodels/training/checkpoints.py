@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
@@ -216,8 +217,6 @@ class Checkpoints:
 
     def _read(self, step: int, target: State) -> State:
         """`restore` in the first process; of several, the arrays are all on its first device."""
-        import orbax.checkpoint as ocp
-
         if step not in self.steps():
             raise UserError(
                 f"{self.folder} has no checkpoint of step {step}; it has {self.steps()}"
@@ -227,6 +226,30 @@ class Checkpoints:
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if several() else leaf
             for name, leaf in _flatten(target).items()
         }
+        return _unflatten(target, self._restored(step, abstract))
+
+    def arrays(self, step: int) -> dict[str, np.ndarray]:
+        """All that a step holds, by its names ("params.head.kernel"), whatever it was made by.
+
+        Raises:
+          UserError: if it is damaged.
+        """
+        try:
+            stored = self.about(step)["checksums"]
+        except Exception as error:
+            raise self._damaged(step, _short(error)) from error
+        here = SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+        abstract = {}
+        for name, text in stored.items():
+            shape, dtype = described(text)
+            abstract[name] = jax.ShapeDtypeStruct(shape, dtype, sharding=here)
+        restored = self._restored(step, abstract)
+        return {name: np.asarray(array) for name, array in restored.items()}
+
+    def _restored(self, step: int, abstract: dict[str, Any]) -> dict[str, jax.Array]:
+        """The arrays of a step, compared with their checksums."""
+        import orbax.checkpoint as ocp
+
         try:
             args = ocp.args.Composite(
                 state=ocp.args.StandardRestore(abstract), about=ocp.args.JsonRestore()
@@ -234,16 +257,16 @@ class Checkpoints:
             restored = self._open().restore(step, args=args)
             stored = _unchanged(restored["about"])["checksums"]
         except Exception as error:
-            raise UserError(
-                f"checkpoint {self.folder / str(step)} is damaged: {_short(error)}"
-            ) from error
+            raise self._damaged(step, _short(error)) from error
         for name, array in restored["state"].items():
             if stored.get(name) != checksum(np.asarray(array)):
-                raise UserError(
-                    f"checkpoint {self.folder / str(step)} is damaged: {name} does not have the "
-                    "checksum that was stored with it"
+                raise self._damaged(
+                    step, f"{name} does not have the checksum that was stored with it"
                 )
-        return _unflatten(target, restored["state"])
+        return restored["state"]
+
+    def _damaged(self, step: int, reason: str) -> UserError:
+        return UserError(f"checkpoint {self.folder / str(step)} is damaged: {reason}")
 
     def restore_latest(self, target: State, warn: Callable[[str], None]) -> State | None:
         """The newest state that is whole, or None if nothing was saved.
@@ -282,6 +305,12 @@ def checksum(array: np.ndarray) -> str:
     """CRC-32 of an array's bytes, with its shape and type: any single flipped bit changes it."""
     array = np.ascontiguousarray(array)
     return f"{zlib.crc32(array.view(np.uint8).reshape(-1).data):08x} {array.dtype} {array.shape}"
+
+
+def described(text: str) -> tuple[tuple[int, ...], Any]:
+    """The shape and type of an array, from its `checksum`."""
+    _, dtype, shape = text.split(" ", 2)
+    return tuple(int(size) for size in shape.strip("(,)").split(",") if size), jnp.dtype(dtype)
 
 
 def _checksum_of_text(about: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import jax
 from aimodels.config import Config, to_json
 from aimodels.training.assembly import Assembly, bytes_of, count
 from aimodels.training.build import load_split
+from aimodels.training.initial_weights import taken
 from aimodels.training.parallel import path_of
 
 
@@ -34,6 +35,8 @@ def describe(config: Config, check: bool = False) -> str:
     state, batch = assembly.abstract
     if check:
         assembly.target()
+        if "init_from" in config:
+            taken(assembly)
         for split in (config.training.split, *config.evaluation.splits) if config.data else ():
             load_split(config, split)
     replicas = len(config.replicas.seeds)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from aimodels.config import Config, load_config, plain, resolve
 from aimodels.errors import UserError, raised_on_host
@@ -32,7 +33,7 @@ class Loaded:
     def __init__(self, workdir: str | os.PathLike, step: int | str, replica: int) -> None:
         prepare_jax()
         workdir = Path(workdir)
-        self.config = resolve(share(_config_of(workdir) if is_first() else None))
+        self.config = resolve(share(plain(config_of(workdir)) if is_first() else None))
         replicas = len(self.config.replicas.seeds)
         if not 0 <= replica < replicas:
             raise UserError(f"replica {replica} does not exist: {workdir} has 0 to {replicas - 1}")
@@ -77,11 +78,12 @@ class Loaded:
         return jax.tree.map(np.asarray, self._predict(self.state, batch))
 
 
-def _config_of(workdir: Path) -> dict[str, Any]:
+def config_of(workdir: Path) -> Config:
+    """The resolved config of a work folder."""
     file = workdir / "config.json"
     if not file.is_file():
         raise UserError(f"{workdir} is not a work folder: it has no config.json")
-    return plain(load_config(str(file)))
+    return load_config(str(file))
 
 
 def _on_devices_here(config: Config) -> Config:
@@ -120,6 +122,35 @@ def load(workdir: str | os.PathLike, *, step: int | str = "latest", replica: int
       replica: which one, counted from 0.
     """
     return Loaded(workdir, step, replica)
+
+
+def read_variables(
+    workdir: str | os.PathLike, *, step: int | str = "latest", replica: int = 0
+) -> dict[str, Any]:
+    """The variables of a run, {"params": ..., ...}, with the moving average if there is one.
+
+    Only the checkpoint is read: the run's data set need not be here.
+
+    Args:
+      workdir: where it was trained.
+      step: `latest`, `best` or a number.
+      replica: which one, counted from 0.
+    """
+    checkpoints = Checkpoints(Path(workdir), config_of(Path(workdir)))
+    arrays = checkpoints.arrays(_pick_step(checkpoints, step))
+    weights = "ema." if any(name.startswith("ema.") for name in arrays) else "params."
+    found = {}
+    for name, array in arrays.items():
+        if name.startswith(weights):
+            name = f"params.{name.removeprefix(weights)}"
+        elif not name.startswith("collections."):
+            continue
+        if not 0 <= replica < len(array):
+            raise UserError(
+                f"replica {replica} does not exist: {workdir} has 0 to {len(array) - 1}"
+            )
+        found[name.removeprefix("collections.")] = array[replica]
+    return unflatten_dict(found, sep=".")
 
 
 def load_checkpoints(

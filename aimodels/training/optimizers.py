@@ -49,7 +49,8 @@ class Common:
       decay_exclude: patterns of parameters that neither `l2` nor `weight_decay` touches.
       clip_global_norm: scales the gradient down to this norm where it is longer (Pascanu 2013).
       learning_rate_multipliers: (pattern, factor); the first that matches multiplies the update.
-      frozen: patterns of parameters that stay as they are, and that have no optimizer state.
+      frozen: patterns of parameters that stay as they are, and that have no optimizer state nor, in
+        a supervised task, gradients; batch norms among them normalise as in evaluation.
     """
 
     learning_rate: float = 1e-3

@@ -25,6 +25,7 @@ from aimodels.training.assembly import Assembly, count, prepare_jax
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.figures import curves_png
+from aimodels.training.initial_weights import initial_weights
 from aimodels.training.loop import Outcome, by_split, train_loop
 from aimodels.training.plan import choose_plan
 from aimodels.training.progress import Progress
@@ -118,10 +119,13 @@ def _train(
     feed = feeds()
     checkpoints = Checkpoints(workdir, config)
     target = assembly.target()
+    # Of a run that goes on, its checkpoint has them.
+    begins = "init_from" in config and not processes.share(checkpoints.steps())
+    given = initial_weights(assembly, target) if begins else None
 
     def first_state() -> State:
         restored = checkpoints.restore_latest(target, progress.message)
-        return assembly.program().init(feed, target) if restored is None else restored
+        return assembly.program().init(feed, target, given) if restored is None else restored
 
     # Compilations take most of the time to the first step, so two of them run at once.
     with ThreadPoolExecutor(1) as beside:

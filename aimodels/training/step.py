@@ -92,13 +92,14 @@ class Program:
 
     # --- init ------------------------------------------------------------------------------------
 
-    def _init(self, runs: Any, batch: Batch, batch_axis: int | None) -> State:
-        def one(run: Any, batch: Batch) -> State:
+    def _init(self, runs: Any, batch: Batch, batch_axis: int | None, given: Any = None) -> State:
+        def one(run: Any, batch: Batch, given: Any) -> State:
             task = self._build_task(run["varied"])
-            return task.init(step_key(run["seed"], "init", 0), batch)
+            state = task.init(step_key(run["seed"], "init", 0), batch)
+            return task.begin_with(state, given) if given else state
 
         # A replica is initialised by itself: its weights do not depend on how many there are.
-        return jax.vmap(one, in_axes=(0, batch_axis))(runs, batch)
+        return jax.vmap(one, in_axes=(0, batch_axis, 0))(runs, batch, given or {})
 
     def abstract_state(self, batch: Batch) -> State:
         """Shapes, dtypes and shardings of the state, from an abstract batch of one replica."""
@@ -107,26 +108,29 @@ class Program:
         )
         return self._layout.place_abstract(shapes)
 
-    def init(self, feed: Feed, target: State) -> State:
+    def init(
+        self, feed: Feed, target: State, given: Mapping[str, jax.Array] | None = None
+    ) -> State:
         """The state before the first step, initialised with the feed's first batch.
 
         Args:
           feed: gives the batch.
           target: what `abstract_state` said of it.
+          given: variables that are not initialised, by their paths, with a leading replica axis.
         """
         items = jax.tree.map(lambda x: x[:, 0], feed.chunk(0, 0, 1))
 
-        def init(runs: Any, arrays: Any, items: Any) -> State:
+        def init(runs: Any, arrays: Any, items: Any, given: Any) -> State:
             if feed.per_replica:
-                return self._init(runs, jax.vmap(feed.gather)(arrays, items), 0)
-            return self._init(runs, feed.gather(arrays, _pick(items, 0)), None)
+                return self._init(runs, jax.vmap(feed.gather)(arrays, items), 0, given)
+            return self._init(runs, feed.gather(arrays, _pick(items, 0)), None, given)
 
         compiled = jax.jit(
             init,
             out_shardings=self._layout.shardings(target),
             compiler_options=_ONCE if jax.default_backend() == "cpu" else None,
         )
-        return compiled(self._runs, feed.arrays, items)
+        return compiled(self._runs, feed.arrays, items, dict(given or {}))
 
     # --- steps -----------------------------------------------------------------------------------
 

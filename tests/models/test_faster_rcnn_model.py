@@ -13,7 +13,7 @@ from torch_layout import GOLDEN, load
 from aimodels import models
 from aimodels.errors import UserError
 from aimodels.models import backbones, count_parameters
-from aimodels.models.torchvision_names import from_torchvision, places, to_torchvision
+from aimodels.models.state_dicts import from_state_dict, places, to_state_dict
 from aimodels.modules.boxes import pairwise_iou
 
 spec = importlib.util.spec_from_file_location("seeded_weights", GOLDEN / "seeded_weights.py")
@@ -59,9 +59,9 @@ def test_its_outputs_are_torchvisions():
     model = models.FasterRCNN(7, frozen_norm=True, candidates=(60, 60), proposals=(24, 24))
     image = images(1, 96, 128, 3)
     shapes = jax.eval_shape(model.init, KEY, image)
-    state = {place.name: seeded(place.name, place.shape) for place in places(model, shapes)}
-    variables = from_torchvision(model, state, shapes)
-    back = to_torchvision(model, variables)
+    state = {place.name: seeded(place.name, place.shape) for place in places("torchvision", model, shapes)}
+    variables = from_state_dict("torchvision", model, state, shapes)
+    back = to_state_dict("torchvision", model, variables)
     assert all((back[name] == state[name]).all() for name in state)
     outputs = jax.jit(model.apply, compiler_options=QUICKLY)(variables, image)
 

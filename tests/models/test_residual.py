@@ -14,7 +14,7 @@ from aimodels.errors import UserError
 from aimodels.models import CifarResNet, PreActivationResNet, ResNet, WideResNet
 from aimodels.models.cifar_resnet import identity_shortcut
 from aimodels.models.resnet import ResidualBlock, ResNetBackbone
-from aimodels.models.torchvision_names import LEAVES, Place
+from aimodels.models.state_dicts import LEAVES, Place
 
 spec = importlib.util.spec_from_file_location("seeded_weights", GOLDEN / "seeded_weights.py")
 seeded_weights = importlib.util.module_from_spec(spec)
@@ -35,7 +35,7 @@ def seeded_variables(model, shapes):
         shape = tuple(leaf.shape[axis] for axis in turned)
         found[path] = Place(".".join((*path[1:-1], LEAVES[path[-1]])), (path,), shape)
     arrays = {
-        path: place.to_ours(seeded_weights.seeded(place.name, place.shape), [leaves[path].shape])[0]
+        path: place.to_ours(seeded_weights.seeded(place.name, place.shape))[0]
         for path, place in found.items()
     }
     return unflatten_dict(arrays), found

@@ -19,6 +19,7 @@ from aimodels.models import (
     ResNet,
     UNet,
     VideoResNet,
+    state_dicts,
     torchvision_names,
 )
 
@@ -62,17 +63,17 @@ def shapes_of(model, size):
 def weights(model, shapes):
     """Ours, made from the names in the state dicts of the references."""
     if type(model).__name__ in torchvision_names.FAMILIES:
-        found = torchvision_names.places(model, shapes)
+        found = state_dicts.places("torchvision", model, shapes)
         state = {p.name: seeded_weights.seeded(p.name, p.shape) for p in found}
-        return torchvision_names.from_torchvision(model, state, shapes)
+        return state_dicts.from_state_dict("torchvision", model, state, shapes)
     leaves = {}
     for path, leaf in flatten_dict(dict(shapes)).items():
         module, name = "/".join(path[1:-1]), path[-1]
         if isinstance(model, DeepLabV3Plus) and module.startswith("backbone"):
             rules = torchvision_names._resnet(None)
-            theirs = f"backbone.{torchvision_names._name(rules, module, name)}"
+            theirs = f"backbone.{state_dicts._name("torchvision", rules, path)}"
         else:
-            theirs = f"{'.'.join(path[1:-1])}.{torchvision_names.LEAVES[name]}"
+            theirs = f"{'.'.join(path[1:-1])}.{state_dicts.LEAVES[name]}"
         # [*window, C, F] here; [F, C, *window] there, or [C, F, *window] where it is transposed.
         rank, up = len(leaf.shape), isinstance(model, UNet) and len(path) == 3 and "up" in path[1]
         axes = (-2, -1) if up else (-1, -2)
@@ -120,10 +121,10 @@ def test_equals_the_reference_in_evaluation_and_in_training(case):
 def test_torchvisions_names_go_both_ways_exactly(case):
     model, size = CASES[case]
     shapes = shapes_of(model, size)
-    found = torchvision_names.places(model, shapes)
+    found = state_dicts.places("torchvision", model, shapes)
     state = {p.name: seeded_weights.seeded(p.name, p.shape) for p in found}
-    variables = torchvision_names.from_torchvision(model, state, shapes)
-    again = torchvision_names.to_torchvision(model, variables)
+    variables = state_dicts.from_state_dict("torchvision", model, state, shapes)
+    again = state_dicts.to_state_dict("torchvision", model, variables)
     assert again.keys() == state.keys()
     for name, array in state.items():
         np.testing.assert_array_equal(again[name], array)

@@ -18,7 +18,7 @@ from aimodels.models import (
     ResNet,
     VisionTransformer,
 )
-from aimodels.models.torchvision_names import from_torchvision, places, to_torchvision
+from aimodels.models.state_dicts import from_state_dict, places, to_state_dict
 
 spec = importlib.util.spec_from_file_location("seeded_weights", GOLDEN / "seeded_weights.py")
 seeded_weights = importlib.util.module_from_spec(spec)
@@ -47,7 +47,9 @@ def shapes_of(model, size):
 
 
 def state_of(model, shapes):
-    return {p.name: seeded_weights.seeded(p.name, p.shape) for p in places(model, shapes)}
+    return {
+        p.name: seeded_weights.seeded(p.name, p.shape) for p in places("torchvision", model, shapes)
+    }
 
 
 def assert_close(found, expected):
@@ -65,7 +67,7 @@ def test_equals_torchvision_in_evaluation_and_in_training(case):
     golden = load("torchvision", case)
     inputs = seeded_weights.images(2, *size, 3)
     shapes = shapes_of(model, size)
-    variables = from_torchvision(model, state_of(model, shapes), shapes)
+    variables = from_state_dict("torchvision", model, state_of(model, shapes), shapes)
 
     def run(variables, inputs):
         trained, changed = model.apply(
@@ -77,7 +79,9 @@ def test_equals_torchvision_in_evaluation_and_in_training(case):
     assert_close(evaluated, golden["evaluated"])
     assert_close(trained, golden["trained"])
     if "batch_stats" in variables:
-        state = to_torchvision(model, {**variables, "batch_stats": changed["batch_stats"]})
+        state = to_state_dict(
+            "torchvision", model, {**variables, "batch_stats": changed["batch_stats"]}
+        )
         running = [state[name][::8] for name in sorted(state) if "running" in name]
         assert_close(np.concatenate(running), golden["statistics"])
     sown = changed.get("auxiliary_outputs", {})
@@ -99,9 +103,9 @@ def test_names_go_both_ways_exactly(case):
     model, size = ROUND_TRIPS[case]
     shapes = shapes_of(model, size)
     state = state_of(model, shapes)
-    variables = from_torchvision(model, state, shapes)
+    variables = from_state_dict("torchvision", model, state, shapes)
     assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, shapes)
-    again = to_torchvision(model, variables)
+    again = to_state_dict("torchvision", model, variables)
     assert again.keys() == state.keys()
     for name, array in state.items():
         np.testing.assert_array_equal(again[name], array)
@@ -115,10 +119,10 @@ def test_weights_that_do_not_fit_are_listed():
     state["heads.head.weight"] = np.zeros((7, 12), np.float32)
     state |= {"fc.weight": np.zeros(3), "bn1.num_batches_tracked": np.zeros(())}
     with pytest.raises(UserError) as error:
-        from_torchvision(model, state, shapes)
+        from_state_dict("torchvision", model, state, shapes)
     assert "missing: class_token" in str(error.value)
     assert "unknown: fc.weight" in str(error.value)
     assert "heads.head.weight: (7, 12), where the model has (10, 12)" in str(error.value)
     assert "num_batches" not in str(error.value)
     with pytest.raises(UserError, match="CNN"):
-        places(CNN((1,), 1), shapes)
+        places("torchvision", CNN((1,), 1), shapes)

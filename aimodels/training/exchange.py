@@ -1,0 +1,160 @@
+"""Weights come in and go out: files of others into a work folder, and a work folder into files."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from aimodels.config import load_config, resolve
+from aimodels.errors import UserError
+from aimodels.files import write_atomically
+from aimodels.models.published import published
+from aimodels.models.state_dicts import from_state_dict, to_state_dict
+from aimodels.tasks.base import State, SupervisedTask
+from aimodels.training.assembly import Assembly, count, prepare_jax
+from aimodels.training.build import abstract_batch, make_model
+from aimodels.training.checkpoints import Checkpoints
+from aimodels.training.initial_weights import source
+from aimodels.training.load import config_of, load, read_variables
+from aimodels.training.workdir import opened
+from aimodels.weights import write_safetensors
+
+# What a program exported for them runs on.
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def import_weights(
+    path: str | os.PathLike,
+    workdir: str | os.PathLike,
+    *,
+    naming: str,
+    model: str | None = None,
+    config: str | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> int:
+    """Makes a work folder of a file of weights: a config, and a checkpoint of step 0.
+
+    Args:
+      path: a .safetensors file or a PyTorch state dict; or the name of weights that
+        `aimodels data fetch` brings.
+      workdir: new.
+      naming: whose names the file has: `torchvision`, `huggingface` or `ours`.
+      model: what the model is called there; its config evaluates it on ImageNet.
+      config: `FILE.py[:variant]` instead, or the config.json of a work folder.
+      overrides: dotted field -> text, of the config.
+
+    Returns:
+      How many parameters the model has.
+
+    Raises:
+      UserError: the file can't be read; names in it are missing, unknown or have other shapes, all
+        of which are listed; or the folder has a run already.
+    """
+    if (model is None) == (config is None):
+        raise UserError("aimodels import takes --model=NAME or --config=FILE, one of them")
+    prepare_jax()
+    if model is not None:
+        resolved = resolve(published(naming, model).config(), overrides)
+    else:
+        resolved = load_config(str(config), overrides)
+    workdir = Path(workdir)
+    assembly = Assembly(resolved)
+    task = assembly.task()
+    if not isinstance(task, SupervisedTask):
+        raise UserError(f"task {resolved.task.name!r} takes no weights from elsewhere")
+    abstract, _ = assembly.abstract
+    shapes = {"params": abstract.params, **abstract.collections}
+    state, naming = source(str(path), naming)
+    variables = from_state_dict(naming, task.model, state, shapes)
+    checkpoints = Checkpoints(workdir, resolved)
+    if checkpoints.steps():
+        raise UserError(f"{workdir} holds a run already; choose another folder with --workdir")
+    replicas = len(resolved.replicas.seeds)
+    begun: State = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (replicas, *jnp.shape(leaf))),
+        task.state_of(jax.tree.map(jnp.asarray, variables)),
+    )
+    with opened(workdir, resolved):
+        checkpoints.save(0, begun, {})
+        checkpoints.wait()
+    return count(variables["params"])
+
+
+def export(
+    workdir: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    format: Literal["safetensors", "stablehlo"] = "safetensors",
+    naming: str = "ours",
+    step: int | str = "latest",
+    replica: int = 0,
+    batch_size: int | None = None,
+) -> str:
+    """Writes the weights of a run, or the run's whole `predict`, to a file.
+
+    Args:
+      workdir: where it was trained, or imported to.
+      output: the file.
+      format: `safetensors` are the weights; `stablehlo` is the compiled-from program with them in
+        it, as `jax.export` keeps it.
+      naming: of the weights: `ours`, `torchvision` or `huggingface`.
+      step: `latest`, `best` or a number.
+      replica: which one, counted from 0.
+      batch_size: of the program; by default it takes any.
+
+    Returns:
+      A line that says what was written.
+
+    Raises:
+      UserError: the model has no such names, or its program takes one batch size only.
+    """
+    output = Path(output)
+    if format == "stablehlo":
+        if naming != "ours":
+            raise UserError("--naming is of weights: --format=safetensors")
+        return _export_program(workdir, output, step, replica, batch_size)
+    if batch_size is not None:
+        raise UserError("--batch_size is of a program: --format=stablehlo")
+    variables = read_variables(workdir, step=step, replica=replica)
+    model = make_model(config_of(Path(workdir))) if naming != "ours" else None
+    state: Any = to_state_dict(naming, model, variables)  # type: ignore[arg-type]
+    write_safetensors(output, state)
+    return f"{len(state)} arrays, {sum(array.size for array in state.values()):,} numbers"
+
+
+def _export_program(
+    workdir: str | os.PathLike, output: Path, step: int | str, replica: int, size: int | None
+) -> str:
+    from jax import export as jax_export
+
+    try:
+        import flatbuffers  # noqa: F401  # of jax.export; asked before the work, not after
+    except ImportError as error:
+        raise UserError("StableHLO needs a package: pip install 'aimodels[export]'") from error
+    loaded = load(workdir, step=step, replica=replica)
+    batch = abstract_batch(loaded.config)
+    fields = [name for name in ("inputs", "lengths") if name in batch]
+    sizes = jax_export.symbolic_shape("b") if size is None else (size,)
+    given = [jax.ShapeDtypeStruct((*sizes, *batch[f].shape[1:]), batch[f].dtype) for f in fields]
+
+    def predict(*arrays: jax.Array) -> Any:
+        return loaded.task.predict(loaded.state, dict(zip(fields, arrays, strict=True)))
+
+    try:
+        exported = jax_export.export(jax.jit(predict), platforms=PLATFORMS)(*given)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a model does that it can't do with any size
+        if size is not None:
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"this model's program can't take batches of any size ({reason}); give one, e.g. "
+            "--batch_size=1"
+        ) from error
+    write_atomically(output, bytes(exported.serialize()))
+    shapes = ", ".join(str(aval) for aval in (*exported.in_avals, *exported.out_avals))
+    return f"StableHLO for {', '.join(PLATFORMS)}: {shapes}"

@@ -1,0 +1,154 @@
+"""The weights that a run begins with: of another run, or of a file (`config.init_from`)."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from aimodels.data.pretrained import WEIGHTS, pretrained
+from aimodels.errors import UserError
+from aimodels.models.state_dicts import OURS, fitted
+from aimodels.tasks.base import State
+from aimodels.training.assembly import Assembly
+from aimodels.training.load import read_variables
+from aimodels.training.processes import is_first, share, share_state
+from aimodels.weights import read_weights
+
+
+def initial_weights(assembly: Assembly, target: State) -> dict[str, jax.Array]:
+    """What `config.init_from` gives of the variables of all replicas, by their paths.
+
+    Read by the first process alone.
+
+    Args:
+      assembly: of the run.
+      target: the state of all replicas in shapes, dtypes and shardings.
+
+    Returns:
+      "params/head/kernel" -> [R, ...]; all replicas have the same.
+
+    Raises:
+      UserError: what is there doesn't fit; the message lists all of it.
+    """
+    given = taken(assembly) if is_first() else None
+    names = share(None if given is None else list(given))
+    leaves = flat({"params": target.params, **target.collections})
+    wanted = {name: leaves[name] for name in names}
+    if given is not None:
+        given = {name: np.broadcast_to(a, wanted[name].shape) for name, a in given.items()}
+    return share_state(given, wanted)
+
+
+def taken(assembly: Assembly) -> dict[str, np.ndarray]:
+    """What `config.init_from` gives of the variables of one replica, by their paths.
+
+    Raises:
+      UserError: what is there doesn't fit; the message lists all of it.
+    """
+    section, model = assembly.config.init_from, getattr(assembly.task(), "model", None)
+    if model is None:
+        name = assembly.config.task.name
+        raise UserError(
+            f"config.init_from: task {name!r} has no model whose weights these could be"
+        )
+    abstract, _ = assembly.abstract
+    variables = {"params": abstract.params, **abstract.collections}
+    _check_patterns(section, flat(variables))
+    state, naming = source(section.path, section.naming, section.step, section.replica)
+    for pattern, replacement in section.rename:
+        state = {re.sub(pattern, replacement, name): array for name, array in state.items()}
+    try:
+        found = fitted(
+            naming,
+            model,
+            state,
+            variables,
+            new=section.new,
+            ignore=section.ignore,
+            resize=resized_positions,
+        )
+    except UserError as error:
+        raise UserError(
+            f"config.init_from, {section.path}: {error}\nwhat is to start anew goes into "
+            "init_from.new, e.g. ('^head/',), and what is left there into init_from.ignore"
+        ) from error
+    return {"/".join(path): array for path, array in found.items()}
+
+
+def source(
+    path: str, naming: str, step: int | str = "latest", replica: int = 0
+) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of a work folder, of a file or of weights known by name, and whose names they are.
+
+    Args:
+      path: one of these.
+      naming: of a file.
+      step: of a work folder.
+      replica: of a work folder.
+    """
+    if path in WEIGHTS and not Path(path).exists():
+        return read_weights(pretrained(path)), WEIGHTS[path].naming
+    if Path(path).is_dir():
+        return flat(read_variables(path, step=step, replica=replica)), OURS
+    return read_weights(path), naming
+
+
+def flat(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Variables {"params": {...}, ...} -> by their paths, as "params/head/kernel"."""
+    from flax.traverse_util import flatten_dict
+
+    return flatten_dict(dict(variables), sep="/")
+
+
+def resized_positions(
+    path: tuple[str, ...], positions: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray | None:
+    """Learned positions of a square grid of patches, [T, D], for a grid of another size.
+
+    As in Dosovitskiy et al. 2021, section 3.2, and their code: bilinear, corner to corner. A row in
+    front, that of a class token, stays. None where it is no such grid.
+
+    Args:
+      path: of the array; positions are at "params/positions/embedding".
+      positions: [T, D].
+      shape: (T', D).
+    """
+    if path[1:] != ("positions", "embedding") or positions.shape[1:] != shape[1:]:
+        return None
+    for tokens in (0, 1):
+        old, new = (math.isqrt(rows - tokens) for rows in (len(positions), shape[0]))
+        if (old**2, new**2) == (len(positions) - tokens, shape[0] - tokens):
+            grid = positions[tokens:].reshape(old, old, -1).astype(np.float64)
+            weights = _between(old, new)
+            grid = np.einsum("ij,jkd,lk->ild", weights, grid, weights).reshape(new**2, -1)
+            return np.concatenate([positions[:tokens], grid.astype(positions.dtype)])
+    return None
+
+
+def _between(old: int, new: int) -> np.ndarray:
+    """[new, old]: the weights of linear interpolation of `old` points at `new` places."""
+    places = np.linspace(0, old - 1, new)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old)))
+
+
+def _check_patterns(section: Any, variables: Mapping[str, Any]) -> None:
+    paths = [name.partition("/")[2] for name in variables]
+    renamed = [pattern for pattern, _ in section.rename]
+    fields = {"new": section.new, "ignore": section.ignore, "rename": renamed}
+    for field, patterns in fields.items():
+        for pattern in patterns:
+            try:
+                matches = any(re.search(pattern, path) for path in paths)
+            except re.error as error:
+                raise UserError(
+                    f"config.init_from.{field}: {pattern!r} is no regular expression: {error}"
+                ) from error
+            if field == "new" and not matches:
+                raise UserError(
+                    f"config.init_from.new: the pattern {pattern!r} matches no parameter. There "
+                    f"are {len(paths)}: {', '.join(paths[:8])}{', ...' * (len(paths) > 8)}"
+                )

@@ -1,0 +1,166 @@
+"""Weights come in and go out: import, export, and back, through the commands."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import unflatten_dict
+
+import aimodels
+from aimodels.cli import main
+from aimodels.config import resolve, to_json
+from aimodels.errors import UserError
+from aimodels.models.state_dicts import from_state_dict, places, to_state_dict
+from aimodels.training.exchange import export, import_weights
+from aimodels.weights import read_weights, write_safetensors
+
+VIT = {
+    "name": "VisionTransformer",
+    "num_classes": 10,
+    "width": 8,
+    "num_layers": 1,
+    "num_heads": 2,
+    "patch_size": 4,
+}
+CONFIG = {
+    "model": VIT,
+    "task": "classification",
+    "data": "digits",
+    "optimizer": "sgd",
+    "training": {"steps": 2, "batch_size": 8, "transforms": ("scale",)},
+    "execution": {"steps_per_dispatch": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A config file, and a trained run of it."""
+    folder = tmp_path_factory.mktemp("exchange")
+    (folder / "config.json").write_text(to_json(resolve(CONFIG)))
+    aimodels.train(CONFIG, folder / "run", verbose=False)
+    return folder
+
+
+@pytest.mark.parametrize("naming", ["ours", "torchvision", "huggingface"])
+def test_what_goes_out_comes_in_exactly(folder, tmp_path, naming, capsys):
+    file, workdir = tmp_path / "weights.safetensors", tmp_path / "imported"
+    code = main(["export", f"--workdir={folder / 'run'}", f"--naming={naming}", f"--output={file}"])
+    assert code == 0, capsys.readouterr().err
+    arguments = [f"--from={naming}", f"--config={folder / 'config.json'}", f"--workdir={workdir}"]
+    assert main(["import", str(file), *arguments]) == 0, capsys.readouterr().err
+    assert "parameters, step 0" in capsys.readouterr().out
+    before, after = (aimodels.load(path) for path in (folder / "run", workdir))
+    assert after.step == 0
+    jax.tree.map(np.testing.assert_array_equal, before.params, after.params)
+    images = np.arange(2 * 64, dtype=np.float32).reshape(2, 8, 8, 1)
+    np.testing.assert_array_equal(before.predict(images), after.predict(images))
+    # What it can be used for: evaluation, and another export of the same bytes.
+    splits = [aimodels.evaluate(path, splits=("test",)) for path in (folder / "run", workdir)]
+    assert splits[0]["replicas"] == splits[1]["replicas"]
+    export(workdir, tmp_path / "again.safetensors", naming=naming)
+    assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+
+
+def test_our_names_load_in_two_lines(folder, tmp_path):
+    """As the documentation has it, without aimodels' own reader."""
+    export(folder / "run", tmp_path / "ours.safetensors")
+    variables = unflatten_dict(read_weights(tmp_path / "ours.safetensors"), sep="/")
+    images = np.ones((2, 8, 8, 1), np.float32)
+    loaded = aimodels.load(folder / "run")
+    model = aimodels.models.VisionTransformer(**{k: v for k, v in VIT.items() if k != "name"})
+    np.testing.assert_array_equal(
+        model.apply(variables, images), model.apply({"params": loaded.params}, images)
+    )
+
+
+def test_an_import_that_does_not_fit_makes_nothing(folder, tmp_path):
+    write_safetensors(tmp_path / "other.safetensors", {"fc.weight": np.zeros((2, 2), np.float32)})
+
+    def attempt(**given):
+        workdir = tmp_path / "nothing"
+        with pytest.raises(UserError) as error:
+            import_weights(tmp_path / "other.safetensors", workdir, **given)
+        assert not workdir.exists()
+        return str(error.value)
+
+    said = attempt(naming="torchvision", config=str(folder / "config.json"))
+    assert "missing: class_token" in said
+    assert "unknown: fc.weight" in said
+    assert "one of them" in attempt(naming="torchvision")
+    assert "unknown model of torchvision 'vit_b_17'" in attempt(
+        naming="torchvision", model="vit_b_17"
+    )
+
+
+def test_a_folder_that_has_a_run_is_refused(folder, tmp_path):
+    export(folder / "run", tmp_path / "ours.safetensors")
+    with pytest.raises(UserError, match="holds a run already"):
+        import_weights(
+            tmp_path / "ours.safetensors",
+            folder / "run",
+            naming="ours",
+            config=str(folder / "run/config.json"),
+        )
+
+
+def test_a_program_takes_any_batch_and_predicts_the_same(folder, tmp_path, capsys):
+    pytest.importorskip("flatbuffers")
+    file = tmp_path / "run.stablehlo"
+    arguments = [f"--workdir={folder / 'run'}", "--format=stablehlo", f"--output={file}"]
+    assert main(["export", *arguments]) == 0, capsys.readouterr().err
+    assert "float32[b,8,8,1], float32[b,10]" in capsys.readouterr().out
+    program = jax.export.deserialize(bytearray(file.read_bytes()))
+    loaded = aimodels.load(folder / "run")
+    for size in (1, 3):
+        images = np.random.default_rng(size).random((size, 8, 8, 1), np.float32)
+        # The same operations, compiled anew for another shape.
+        np.testing.assert_allclose(program.call(images), loaded.predict(images), atol=1e-6)
+    assert "stablehlo." in program.mlir_module()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--naming=huggingface", "--format=stablehlo"], "--naming is of weights"),
+        (["--batch_size=3"], "--batch_size is of a program"),
+        (["--step=7"], "step '7'"),
+        (["--replica=1"], "replica 1 does not exist"),
+    ],
+)
+def test_mistakes_of_an_export(folder, tmp_path, capsys, arguments, says):
+    rest = [f"--workdir={folder / 'run'}", f"--output={tmp_path / 'file'}"]
+    assert main(["export", *rest, *arguments]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "file").exists()
+
+
+def test_published_weights_of_imagenet_come_in_by_their_name(tmp_path, capsys):
+    """A file with torchvision's names; no data set is needed to make a folder of it."""
+    from aimodels.models.published import published
+
+    about = published("torchvision", "efficientnet_lite0")
+    model = aimodels.models.EfficientNetLite0()
+    image = jax.ShapeDtypeStruct((1, 224, 224, 3), "float32")
+    shapes = jax.eval_shape(model.init, jax.random.key(0), image)
+    draw = np.random.default_rng(0).standard_normal
+    state = {
+        place.name: draw(place.shape, dtype=np.float32)
+        for place in places("torchvision", model, shapes)
+    }
+    write_safetensors(tmp_path / "lite0.safetensors", state)
+    arguments = [
+        "--from=torchvision",
+        "--model=efficientnet_lite0",
+        f"--workdir={tmp_path / 'run'}",
+    ]
+    assert main(["import", str(tmp_path / "lite0.safetensors"), *arguments]) == 0, (
+        capsys.readouterr().err
+    )
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["training"]["transforms"][0] == {"name": "center_crop", "size": about.size}
+    export(tmp_path / "run", tmp_path / "again.safetensors", naming="torchvision")
+    again = read_weights(tmp_path / "again.safetensors")
+    variables = from_state_dict("torchvision", model, again, shapes)
+    for name, array in to_state_dict("torchvision", model, variables).items():
+        np.testing.assert_array_equal(array, state[name])
