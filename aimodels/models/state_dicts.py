@@ -7,7 +7,8 @@
 All are pure functions on NumPy arrays; nothing here needs PyTorch. In "ours" an array is called by
 its path, as "params/head/kernel". In the others' names convolutions are [F, C, H, W], and
 [H, W, C, F] here, those of video [F, C, T, H, W] and [T, H, W, C, F]; matrices are transposed, and
-one that reads a flattened map reads [C, H, W] there and [H, W, C] here. A new naming is a module with `FAMILIES`, and a line in `NAMINGS`.
+one that reads a flattened map reads [C, H, W] there and [H, W, C] here. A new naming is a module
+with `FAMILIES`, and a line in `NAMINGS`.
 """
 
 import dataclasses

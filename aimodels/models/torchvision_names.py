@@ -183,6 +183,7 @@ def _faster_rcnn(model: Any) -> Rules:
 
 FAMILIES: dict[str, Callable[[Any], Rules]] = {
     "AlexNet": _alexnet,
+    "DeepLabV3": _deeplab_v3,
     "EfficientNetLite0": _efficientnet,
     "FCNResNet": _fcn_resnet,
     "FasterRCNN": _faster_rcnn,

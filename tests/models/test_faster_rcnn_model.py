@@ -59,7 +59,10 @@ def test_its_outputs_are_torchvisions():
     model = models.FasterRCNN(7, frozen_norm=True, candidates=(60, 60), proposals=(24, 24))
     image = images(1, 96, 128, 3)
     shapes = jax.eval_shape(model.init, KEY, image)
-    state = {place.name: seeded(place.name, place.shape) for place in places("torchvision", model, shapes)}
+    state = {
+        place.name: seeded(place.name, place.shape)
+        for place in places("torchvision", model, shapes)
+    }
     variables = from_state_dict("torchvision", model, state, shapes)
     back = to_state_dict("torchvision", model, variables)
     assert all((back[name] == state[name]).all() for name in state)

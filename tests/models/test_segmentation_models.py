@@ -71,7 +71,7 @@ def weights(model, shapes):
         module, name = "/".join(path[1:-1]), path[-1]
         if isinstance(model, DeepLabV3Plus) and module.startswith("backbone"):
             rules = torchvision_names._resnet(None)
-            theirs = f"backbone.{state_dicts._name("torchvision", rules, path)}"
+            theirs = "backbone." + state_dicts._name("torchvision", rules, path)
         else:
             theirs = f"{'.'.join(path[1:-1])}.{state_dicts.LEAVES[name]}"
         # [*window, C, F] here; [F, C, *window] there, or [C, F, *window] where it is transposed.
