@@ -165,6 +165,29 @@ def _explain(options: argparse.Namespace) -> None:
     print(json.dumps(explained, indent=2))
 
 
+def _generate(options: argparse.Namespace) -> None:
+    from aimodels.models.generation import Sampling
+    from aimodels.training.generate import stream, tokenizer_of
+    from aimodels.training.load import load
+
+    cuts = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    sampling = Sampling(**{name: getattr(options, name) for name in cuts})
+    tokenizer = tokenizer_of(options.workdir)
+    loaded = load(options.workdir, step=options.step, replica=options.replica)
+    shown = options.prompt  # with the first piece: it may be refused
+    for piece in stream(
+        loaded,
+        tokenizer,
+        options.prompt,
+        tokens=options.tokens,
+        sampling=sampling,
+        seed=options.seed,
+    ):
+        print(shown + piece, end="", flush=True)
+        shown = ""
+    print()
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     from aimodels.reproduce.run import reproduce
     from aimodels.training.parallel import cores
@@ -308,6 +331,7 @@ COMMANDS = {
     "evaluate": _evaluate,
     "watch": _watch,
     "explain": _explain,
+    "generate": _generate,
     "reproduce": _reproduce,
     "sweep": _sweep,
     "report": _report,

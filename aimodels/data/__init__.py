@@ -16,6 +16,8 @@ DATASETS: dict[str, str] = {
     # Fetched once: aimodels data fetch NAME.
     "fashion_mnist": "aimodels.data.fashion_mnist:FashionMnist",
     "uci_regression": "aimodels.data.uci_regression:UciRegression",
+    # A named corpus (fetched once), or a file of one's own.
+    "text": "aimodels.data.text.language_modelling:Text",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
     "arrays": "aimodels.data.arrays:Arrays",

@@ -3,6 +3,7 @@
 # Short name in a config -> class.
 TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
+    "language_model": "aimodels.tasks.language_model:LanguageModel",
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
     "dqn": "aimodels.agents.dqn:DQN",
