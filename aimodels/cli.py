@@ -208,6 +208,27 @@ def _export(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
     )
     print(f"{options.output}: {said}")
+def _generate(options: argparse.Namespace) -> None:
+    from aimodels.models.generation import Sampling
+    from aimodels.training.generate import stream, tokenizer_of
+    from aimodels.training.load import load
+
+    cuts = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    sampling = Sampling(**{name: getattr(options, name) for name in cuts})
+    tokenizer = tokenizer_of(options.workdir)
+    loaded = load(options.workdir, step=options.step, replica=options.replica)
+    shown = options.prompt  # with the first piece: it may be refused
+    for piece in stream(
+        loaded,
+        tokenizer,
+        options.prompt,
+        tokens=options.tokens,
+        sampling=sampling,
+        seed=options.seed,
+    ):
+        print(shown + piece, end="", flush=True)
+        shown = ""
+    print()
 
 
 def _reproduce(options: argparse.Namespace) -> None:
@@ -356,6 +377,7 @@ COMMANDS = {
     "explain": _explain,
     "import": _import,
     "export": _export,
+    "generate": _generate,
     "reproduce": _reproduce,
     "sweep": _sweep,
     "report": _report,

@@ -25,6 +25,8 @@ DATASETS: dict[str, str] = {
     "scenes": "aimodels.data.scenes:Scenes",
     "bccd": "aimodels.data.bccd:Bccd",
     "tree_boxes": "aimodels.data.tree_boxes:TreeBoxes",
+    # A named corpus (fetched once), or a file of one's own.
+    "text": "aimodels.data.text.language_modelling:Text",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
     "tfds_detection": "aimodels.data.tfds_detection:TfdsDetection",

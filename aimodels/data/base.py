@@ -101,9 +101,13 @@ class Dataset(abc.ABC):
         """
         return select_parts(split, self.info(), self.load_whole)
 
+    def files(self) -> Mapping[str, str]:
+        """What a run keeps of it in its work folder, by name: a tokenizer. Reads the data."""
+        return {}
+
     @classmethod
     def presets(cls) -> tuple[dict[str, Any], ...]:
-        """Constructor arguments of the variants that a listing shows."""
+        """Constructor arguments of the variants that a listing shows, which differ in one field."""
         return ({},)
 
 

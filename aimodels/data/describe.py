@@ -19,13 +19,18 @@ _NUMBERS = (2, 3, 4)  # the columns that are set flush right
 def named(name: str) -> Dataset:
     """The data set that a command names: `iris`, `package.module:Name`, `uci_regression:yacht`.
 
-    The last is short for the config's `{"name": "uci_regression", "dataset": "yacht"}`.
+    The last is short for the config's `{"name": "uci_regression", "dataset": "yacht"}`: the field
+    in which a set's variants differ.
 
     Raises:
       UserError: as `make`.
     """
-    place, _, dataset = name.partition(":")
-    return make(place, dataset=dataset) if dataset and place in DATASETS else make(name)
+    place, _, variant = name.partition(":")
+    if not variant or place not in DATASETS:
+        return make(name)
+    cls: Any = find("data", place)
+    field = next((field for fields in cls.presets() for field in fields), "dataset")
+    return make(place, **{field: variant})
 
 
 def fetch(name: str) -> str:
@@ -48,8 +53,7 @@ def list_text() -> str:
             anything.append((name, _first_line(cls)))
         for fields in presets:
             dataset = make(name, **fields)
-            variant = f"{name}:{fields['dataset']}" if "dataset" in fields else name
-            rows.append(_row(variant, dataset, fetch=name))
+            rows.append(_row(":".join([name, *fields.values()]), dataset))
     lines = _aligned(rows)
     lines += ["", "and any set through:"]
     lines += [f"  {name:<8} {text}" for name, text in anything]
@@ -86,10 +90,10 @@ def show_text(name: str) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, dataset: Dataset, fetch: str) -> tuple[str, ...]:
+def _row(name: str, dataset: Dataset) -> tuple[str, ...]:
     info = dataset.info()
     sizes = [f"{info.splits[split]:,}" if split in info.splits else "?" for split in _SHOWN]
-    ready = "yes" if dataset.is_ready() else f"aimodels data fetch {fetch}"
+    ready = "yes" if dataset.is_ready() else f"aimodels data fetch {name}"
     return name, info.task, *sizes, str(info.num_classes or "-"), ready
 
 

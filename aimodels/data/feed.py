@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from aimodels.data.source import Source
+from aimodels.data.source import ArraySource, Source, held
 
 Batch = dict[str, Any]
 
@@ -128,8 +128,10 @@ class DeviceFeed(_IndexedFeed):
     ) -> None:
         super().__init__(sources, seeds, batch_size, order)
         self.per_replica = len(sources) > 1
-        everything = [source.gather(np.arange(self._size)) for source in sources]
-        self.arrays = put(stack(everything) if self.per_replica else everything[0])
+        everything = [held(source) for source in sources]
+        self._pick = everything[0].pick
+        arrays = [source.arrays for source in everything]
+        self.arrays = put(stack(arrays) if self.per_replica else arrays[0])
 
     def chunk(self, start: int, steps: int, capacity: int) -> np.ndarray:
         """The indices themselves: cheaper made here than handed over by a thread."""
@@ -137,7 +139,7 @@ class DeviceFeed(_IndexedFeed):
 
     def gather(self, arrays: Any, item: Any) -> Batch:
         """Picks the examples `item` [B] out of the arrays, inside the compiled step."""
-        return {name: array[item] for name, array in arrays.items()}
+        return self._pick(arrays, item)
 
 
 class HostFeed(_IndexedFeed):
@@ -204,7 +206,9 @@ def stack(trees: Sequence[Batch]) -> Batch:
 
 
 def size_in_bytes(source: Source) -> int:
-    """What the whole source takes in memory, from its first example."""
+    """What the whole source takes in memory, where it isn't there yet from its first example."""
+    if isinstance(source, ArraySource):
+        return sum(array.nbytes for array in source.arrays.values())
     first = source.gather(np.arange(1))
     return sum(np.asarray(array).nbytes for array in first.values()) * len(source)
 

@@ -1,7 +1,7 @@
 """Random-access sources: any examples, in any order, a batch at a time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,9 +42,41 @@ class ArraySource:
         return self._length
 
     def gather(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """The rows at `indices` [B] of every array."""
-        indices = check_indices(indices, len(self))
-        return {name: array[indices] for name, array in self.arrays.items()}
+        """The examples at `indices` [B]."""
+        return self.pick(self.arrays, check_indices(indices, len(self)))
+
+    def pick(self, arrays: Mapping[str, Any], indices: Any) -> dict[str, Any]:
+        """The examples at `indices` [B] from arrays as `self.arrays`; both may be JAX's, traced."""
+        return {name: array[indices] for name, array in arrays.items()}
+
+
+class Windows(ArraySource):
+    """Stretches of one long row of tokens, which is held once however much they overlap.
+
+    Example i has `inputs` [T], the tokens from i · stride on, and `targets` [T], those that follow
+    each. What is left at the end, less than a stretch, is in no example.
+
+    Args:
+      tokens: ids [N].
+      length: T.
+      stride: tokens from the beginning of an example to that of the next.
+
+    Raises:
+      ValueError: there are fewer than T + 1 tokens.
+    """
+
+    def __init__(self, tokens: np.ndarray, length: int, stride: int = 1) -> None:
+        if len(tokens) <= length:
+            raise ValueError(f"{len(tokens)} tokens don't fill a window of {length} and one more")
+        super().__init__({"tokens": tokens})
+        self._window, self._stride = length, stride
+        self._length = (len(tokens) - length - 1) // stride + 1
+
+    def pick(self, arrays: Mapping[str, Any], indices: Any) -> dict[str, Any]:
+        """The stretches at `indices` [B]."""
+        places = indices[..., None] * self._stride + np.arange(self._window + 1)
+        tokens = arrays["tokens"][places]
+        return {"inputs": tokens[..., :-1], "targets": tokens[..., 1:]}
 
 
 class Subset:
@@ -85,6 +117,13 @@ class Concatenated:
                 places.append(here)
         back = np.argsort(np.concatenate(places), kind="stable")
         return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
+
+
+def held(source: Source) -> ArraySource:
+    """The whole source in memory: itself where it is there already."""
+    if isinstance(source, ArraySource):
+        return source
+    return ArraySource(source.gather(np.arange(len(source))))
 
 
 def check_indices(indices: np.ndarray, length: int) -> np.ndarray:

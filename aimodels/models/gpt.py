@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aimodels.errors import UserError
 from aimodels.modules import Dropout, Embedding
 from aimodels.modules.positions import LearnedPositions
 from aimodels.modules.transformer import BlockCache, Transformer, TransformerBlock
@@ -101,59 +100,3 @@ class GPT(nn.Module):
             parent=None,
         )
         return Transformer(self.num_layers, block, **parent)
-
-
-def generate(
-    model: GPT,
-    variables: Any,
-    prompts: jax.Array,
-    steps: int,
-    key: jax.Array,
-    *,
-    lengths: jax.Array | None = None,
-    temperature: float | jax.Array = 1.0,
-    top_k: int | None = None,
-) -> jax.Array:
-    """Sample `steps` tokens behind each prompt.
-
-    A pure function: it may be jitted, with model, steps and top_k static.
-
-    Args:
-        model: the language model.
-        variables: its parameters, {"params": ...}.
-        prompts: ids [B, T]; T + steps may be model.max_length + 1 at most.
-        steps: tokens to sample.
-        key: of the randomness.
-        lengths: [B], valid ids of each prompt; all T when None.
-        temperature: logits are divided by it; may be traced. 0 takes the most probable token.
-        top_k: sample from the k most probable tokens only.
-
-    Returns:
-        The new ids [B, steps].
-    """
-    batch, time = prompts.shape
-    if time + steps > model.max_length + 1:
-        raise UserError(
-            f"a prompt of {time} tokens and {steps} new ones are more than the model's max_length"
-            f" of {model.max_length} can read."
-        )
-    lengths = jnp.full(batch, time) if lengths is None else lengths
-    cache = model.empty_cache(batch)
-    logits, cache = model.apply(variables, prompts, cache, lengths=lengths, method="decode")
-
-    def sample(logits: jax.Array, key: jax.Array) -> jax.Array:
-        if top_k is not None:
-            smallest = jax.lax.top_k(logits, top_k)[0][:, -1:]
-            logits = jnp.where(logits < smallest, -jnp.inf, logits)
-        warm = jax.random.categorical(key, logits / jnp.maximum(temperature, 1e-6))
-        return jnp.where(jnp.equal(temperature, 0), logits.argmax(-1), warm).astype(prompts.dtype)
-
-    def step(carry: tuple, key: jax.Array) -> tuple[tuple, jax.Array]:
-        token, cache = carry
-        logits, cache = model.apply(variables, token[:, None], cache, method="decode")
-        return (sample(logits[:, 0], key), cache), token
-
-    keys = jax.random.split(key, steps)
-    token = sample(logits[jnp.arange(batch), lengths - 1], keys[0])
-    (token, _), tokens = jax.lax.scan(step, (token, cache), keys[1:])
-    return jnp.concatenate([tokens.T, token[:, None]], axis=1)

@@ -5,6 +5,7 @@ TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
     "iterative_pruning": "aimodels.tasks.pruning:IterativePruning",
     "simclr": "aimodels.tasks.simclr:SimCLR",
+    "language_model": "aimodels.tasks.language_model:LanguageModel",
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",
     "segmentation": "aimodels.tasks.segmentation:Segmentation",

@@ -5,13 +5,16 @@ import functools
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from aimodels.config import Config
+from aimodels.config import Config, call_section
 from aimodels.data.feed import DeviceFeed, EmptyFeed, Feed, HostFeed, device_budget, size_in_bytes
+from aimodels.errors import UserError
+from aimodels.files import write_atomically
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.training.build import (
     abstract_batch,
@@ -82,6 +85,24 @@ class Assembly:
         put = partial(layout.put, per_replica=len(sources) > 1)
         feed = DeviceFeed(sources, seeds, *batching, put)
         return lambda: feed
+
+    def keep_files(self, workdir: Path) -> None:
+        """Writes what the run keeps of its data set, such as a tokenizer.
+
+        Raises:
+          UserError: the run has begun with another one.
+        """
+        if self.config.data is None:
+            return
+        dataset = call_section("data", self.config.data.to_dict())
+        for name, content in dataset.files().items():
+            file = workdir / name
+            if file.is_file() and file.read_text() != content:
+                raise UserError(
+                    f"{file} is not what the data give now: they or a library have changed since "
+                    "the run began; start anew with another --workdir"
+                )
+            write_atomically(file, content)
 
     @functools.cached_property
     def abstract(self) -> tuple[State, Batch]:

@@ -98,6 +98,8 @@ def train(
         if done is not None:
             progress.message(f"{workdir} is finished; its results are in results.json")
             return Result(workdir, done)
+        if first:
+            assembly.keep_files(workdir)
         outcome = _train(assembly, workdir, feeds, evaluator, progress, pruner)
         results = _results(config, outcome, origin)
         if first:

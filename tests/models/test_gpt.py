@@ -11,7 +11,7 @@ from compiled import apply, init
 
 from aimodels.errors import UserError
 from aimodels.models import GPT
-from aimodels.models.gpt import generate
+from aimodels.models.generation import generate
 
 MODEL = GPT(11, width=16, num_layers=2, num_heads=2, max_length=8)
 TOKENS = jax.random.randint(jax.random.key(0), (3, 8), 0, 11)

@@ -1,0 +1,1 @@
+"""Text: corpora, tokenizers, and the data sets made of both."""

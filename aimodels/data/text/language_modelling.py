@@ -1,0 +1,119 @@
+"""Running text cut into stretches, each token to be predicted from those before it."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+
+from aimodels.data.base import Dataset, Feature, Info
+from aimodels.data.source import Windows
+from aimodels.data.text import corpora, tokenizers
+from aimodels.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Text(Dataset):
+    """A corpus as `inputs` [B, T] int32 and `targets` [B, T] int32, the token after each.
+
+    Training examples begin at every token, so they overlap; those of other splits don't.
+
+    Attributes:
+      corpus: its name, such as tiny_shakespeare, or the path of a text file in UTF-8.
+      tokenizer: characters, bytes, words, byte_bpe, wordpiece or unigram; made from the training
+        part alone, but characters, which are those of the whole text.
+      vocabulary: V, for the kinds that don't find it out by themselves.
+      length: T.
+      validation: the share of the text at its end that is not trained on; None takes the corpus's
+        own, a tenth of a file.
+    """
+
+    corpus: str
+    tokenizer: str = "characters"
+    vocabulary: int | None = None
+    length: int = 64
+    validation: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise UserError(f"data.length is {self.length}; it takes 1 or more")
+        if self.validation is not None and not 0 < self.validation < 1:
+            raise UserError(
+                f"data.validation is {self.validation}; it takes more than 0, less than 1"
+            )
+        if not self._is_file:
+            corpora.named(self.corpus)
+
+    @property
+    def _is_file(self) -> bool:
+        return "/" in self.corpus or self.corpus.endswith(".txt")
+
+    @classmethod
+    def presets(cls) -> tuple[dict[str, str], ...]:
+        """Each named corpus."""
+        return tuple({"corpus": name} for name in corpora.CORPORA)
+
+    def info(self) -> Info:
+        """The facts; of a file there are few before it is read."""
+        tokens = Feature((self.length,), "int32")
+        corpus = None if self._is_file else corpora.named(self.corpus)
+        ready = self.is_ready()
+        return Info(
+            name=f"text:{self.corpus}",
+            title=corpus.title if corpus else f"the file {self.corpus}",
+            task="classification",
+            features={"inputs": tokens, "targets": tokens},
+            splits={split: len(self.load_whole(split)) for split in ("train", "validation")}
+            if ready
+            else {},
+            num_classes=self.made.vocabulary if ready else None,
+            licence=corpus.licence if corpus else "your own",
+            citation=corpus.citation if corpus else "",
+            source=corpus.url if corpus else self.corpus,
+            how="fetched from a mirror or the publisher" if corpus else "read from the file",
+            notes=f"{corpus.characters:,} characters" if corpus else "",
+        )
+
+    def is_ready(self) -> bool:
+        """Whether the text is here."""
+        return self._is_file or corpora.named(self.corpus).file.is_file()
+
+    def fetch(self) -> str:
+        """Get the corpus."""
+        return "nothing to fetch" if self._is_file else corpora.named(self.corpus).fetch()
+
+    def load_whole(self, split: str) -> Windows:
+        """The train or validation part."""
+        stride = 1 if split == "train" else self.length
+        try:
+            return Windows(self._tokens[split], self.length, stride)
+        except ValueError as error:
+            raise UserError(f"data.length is {self.length}; in {split}, {error}") from error
+
+    def files(self) -> Mapping[str, str]:
+        """tokenizer.json, which a run keeps."""
+        return {"tokenizer.json": self.made.to_json()}
+
+    @functools.cached_property
+    def _parts(self) -> dict[str, str]:
+        if self._is_file:
+            text, share = corpora.read_text(self.corpus), 0.1
+        else:
+            corpus = corpora.named(self.corpus)
+            text, share = corpus.read(), corpus.validation
+        share = share if self.validation is None else self.validation
+        middle = int(len(text) * (1 - share))
+        return {"train": text[:middle], "validation": text[middle:]}
+
+    @functools.cached_property
+    def made(self) -> tokenizers.Tokenizer:
+        """The tokenizer."""
+        parts = self._parts
+        whole = self.tokenizer == "characters"
+        seen = list(parts.values()) if whole else parts["train"].splitlines(keepends=True)
+        return tokenizers.kept(self.tokenizer, seen, self.vocabulary)
+
+    @functools.cached_property
+    def _tokens(self) -> dict[str, np.ndarray]:
+        encoded = self.made.encode_all(list(self._parts.values()))
+        return dict(zip(self._parts, encoded, strict=True))

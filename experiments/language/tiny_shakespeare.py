@@ -1,0 +1,87 @@
+"""Tiny Shakespeare by characters: nanoGPT's character model (Karpathy, README of nanoGPT, 2022).
+
+aimodels data fetch text:tiny_shakespeare
+aimodels train --config=experiments/language/tiny_shakespeare.py:cpu --workdir=runs/shakespeare
+aimodels generate --workdir=runs/shakespeare --prompt="ROMEO:"
+
+aimodels reproduce experiments/language/tiny_shakespeare.py
+
+`cpu` is the README's command for a computer without a GPU: 4 layers of 4 heads, width 128, context
+64, batch 12, 2,000 steps, no dropout; validation loss 1.88. `gpu` is the repository's
+config/train_shakespeare_char.py: 6 layers of 6 heads, width 384, context 256, batch 64, 5,000
+steps, dropout 0.2; 1.4697, the best of its evaluations. There the loss is that of random stretches
+(20 and 200 batches of them); here that of the whole validation part, cut into stretches of the
+context's length. As there, weight decay is for matrices alone, embeddings among them.
+"""
+
+from ml_collections import ConfigDict
+
+from aimodels.reproduce import Row
+
+VARIANTS = ("cpu", "gpu")
+README = "README of nanoGPT (github.com/karpathy/nanoGPT), quick start"
+# What makes a run small enough for a test.
+SHRUNK = {"data.length": "16", "model.width": "24", "model.num_heads": "2", "model.num_layers": "1"}
+
+
+def get_config(variant: str = "cpu") -> ConfigDict:
+    """A character model of one size."""
+    small = variant == "cpu"
+    length = 64 if small else 256
+    return ConfigDict(
+        {
+            "data": {"name": "text", "corpus": "tiny_shakespeare", "length": length},
+            "model": {
+                "name": "GPT",
+                "vocabulary": 65,
+                "width": 128 if small else 384,
+                "num_layers": 4 if small else 6,
+                "num_heads": 4 if small else 6,
+                "max_length": length,
+                "dropout_rate": 0.0 if small else 0.2,
+            },
+            "task": {"name": "language_model"},
+            "optimizer": {
+                "name": "adamw",
+                "learning_rate": 1e-3,
+                "b2": 0.99,
+                "weight_decay": 0.1,
+                "decay_exclude": ("scale$",),
+                "clip_global_norm": 1.0,
+                "schedule": {"name": "cosine", "warmup_steps": 100, "final_fraction": 0.1},
+            },
+            "training": {
+                "steps": 2000 if small else 5000,
+                "batch_size": 12 if small else 64,
+                "log_every": 50,
+            },
+            "evaluation": {"splits": ("validation",), "every": 250, "batch_size": 64},
+            "checkpoint": {"every": 500},
+        }
+    )
+
+
+def published() -> list[Row]:
+    """Validation losses, in nats a character."""
+    return [
+        Row(
+            name="GPT, 4 layers x 128, context 64, 2,000 steps",
+            variant="cpu",
+            metric="validation/loss",
+            published=1.88,
+            source=README,
+            decimals=2,
+            higher_is_better=False,
+            parameters=804_096,
+        ),
+        Row(
+            name="GPT, 6 layers x 384, context 256, 5,000 steps",
+            variant="gpu",
+            metric="validation/loss",
+            published=1.4697,
+            source=README,
+            decimals=4,
+            higher_is_better=False,
+            long=True,
+        ),
+    ]
