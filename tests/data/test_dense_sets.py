@@ -7,7 +7,7 @@ from aimodels.data import isbi2012, make, moving_fashion, nuclei, sprite_actions
 from aimodels.errors import UserError
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def membranes(fetched):
     return fetched("isbi2012")
 
