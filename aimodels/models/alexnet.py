@@ -70,7 +70,7 @@ class AlexNet(nn.Module):
             hidden = divided(max_pool(hidden, (3, 3), strides=2) if pools else hidden)
         hidden = adaptive_avg_pool(hidden, (6, 6))
         self.sow("intermediates", "pooled", hidden)
-        hidden = hidden.reshape(len(hidden), -1)
+        hidden = hidden.reshape(hidden.shape[0], -1)
         for index, width in enumerate(self.dense_features):
             hidden = Dropout(self.dropout_rate)(hidden, deterministic=not train)
             dense = Dense(width, initializer="torch", name=f"dense_{index}", **dtypes)

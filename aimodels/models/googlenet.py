@@ -122,7 +122,7 @@ class AuxiliaryHead(nn.Module):
     def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, num_classes]."""
         hidden = adaptive_avg_pool(inputs, (4, 4))
-        hidden = _conv(self, "conv", 128, 1)(hidden, train=train).reshape(len(hidden), -1)
+        hidden = _conv(self, "conv", 128, 1)(hidden, train=train).reshape(hidden.shape[0], -1)
         hidden = nn.relu(_dense(self, "dense", 1024, 2048)(hidden))
         hidden = Dropout(self.dropout_rate)(hidden, deterministic=not train)
         return _dense(self, "head", self.num_classes, 1024)(hidden)

@@ -146,7 +146,7 @@ class LeNet5(nn.Module):
         hidden = keep("c3", squash(SparseConv(name="c3", **dtypes)(hidden)))
         hidden = keep("s4", squash(Subsampling(name="s4", **dtypes)(hidden)))
         # C5 is a convolution whose window is the whole map of 5x5.
-        hidden = hidden.reshape(len(hidden), -1)
+        hidden = hidden.reshape(hidden.shape[0], -1)
         hidden = keep(
             "c5", squash(Dense(120, kernel_init=_start(400), name="c5", **dtypes)(hidden))
         )

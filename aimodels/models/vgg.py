@@ -110,7 +110,7 @@ class VGG(nn.Module):
         maps = backbone(as_images("VGG", inputs, lengths, self.dtype), train=train)
         hidden = adaptive_avg_pool(max_pool(maps["stage_5"], (2, 2)), (self.pooled_size,) * 2)
         self.sow("intermediates", "pooled", hidden)
-        hidden = hidden.reshape(len(hidden), -1)
+        hidden = hidden.reshape(hidden.shape[0], -1)
         normal = nn.initializers.normal(0.01)
         for index, width in enumerate(self.dense_features):
             dense = Dense(width, kernel_init=normal, name=f"dense_{index}", **dtypes)

@@ -87,7 +87,7 @@ class VisionTransformer(nn.Module):
             token = self.param(
                 "class_token", nn.initializers.zeros_init(), (width,), self.param_dtype
             )
-            token = jnp.broadcast_to(token.astype(self.dtype), (len(tokens), 1, width))
+            token = jnp.broadcast_to(token.astype(self.dtype), (tokens.shape[0], 1, width))
             tokens = jnp.concatenate([token, tokens], axis=1)
         tokens = LearnedPositions(tokens.shape[1], name="positions", **dtypes)(tokens)
         self.sow("intermediates", "tokens", tokens)

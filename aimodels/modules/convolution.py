@@ -144,7 +144,7 @@ def shifted_inputs(
             start + (size - 1) * stride
             for start, size, stride in zip(first, sizes, strides, strict=True)
         ]
-        limits = (len(padded), *(index + 1 for index in last), padded.shape[-1])
+        limits = (padded.shape[0], *(index + 1 for index in last), padded.shape[-1])
         shifted.append(lax.slice(padded, (0, *first, 0), limits, (1, *strides, 1)))
     return shifted
 
@@ -260,10 +260,10 @@ class Conv(nn.Module):
             pads = ((0, 0),) * rank
         name = self.implementation
         if name == "auto":
-            places = output_sizes(inputs.shape[1:-1], window, strides, pads)
-            name = choose_implementation(
-                kernel_shape=shape, groups=self.groups, places=len(inputs) * math.prod(places)
-            )
+            places = math.prod(output_sizes(inputs.shape[1:-1], window, strides, pads))
+            if isinstance(inputs.shape[0], int):  # else it is exported, for batches of any size
+                places *= inputs.shape[0]
+            name = choose_implementation(kernel_shape=shape, groups=self.groups, places=places)
         if name not in IMPLEMENTATIONS:
             raise unknown("implementation of Conv", name, ["auto", *IMPLEMENTATIONS])
         outputs = IMPLEMENTATIONS[name](

@@ -121,7 +121,7 @@ class SupervisedTask(Task):
       gradient_accumulation: equal parts of a batch whose gradients are averaged before the update.
       remat: `blocks` keeps only what goes between the model's blocks for the backward pass.
       ema_decay: of the moving average of the weights; 0 for none.
-      frozen: patterns of parameters that stay as they are, and whose gradients aren't computed;
+      frozen_parameters: patterns of those that stay as they are and whose gradients nobody needs;
         batch norms that match normalise by their running statistics, which stay as well.
     """
 
@@ -131,7 +131,7 @@ class SupervisedTask(Task):
     gradient_accumulation: int = 1
     remat: Literal["none", "blocks"] = "none"
     ema_decay: float = 0.0
-    frozen: tuple[str, ...] = ()
+    frozen_parameters: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def loss(self, outputs: Array, batch: Batch) -> Array:
@@ -197,9 +197,9 @@ class SupervisedTask(Task):
         self, state: State, batch: Batch, key: Array
     ) -> tuple[Params, dict[str, Array], Any]:
         def loss_of(params: Params, collections: Any, part: Batch, key: Array) -> tuple:
-            with rematerialising(self.remat == "blocks"), freezing(self.frozen):
+            with rematerialising(self.remat == "blocks"), freezing(self.frozen_parameters):
                 outputs, collections = self.model.apply(
-                    {"params": without_gradients(params, self.frozen), **collections},
+                    {"params": without_gradients(params, self.frozen_parameters), **collections},
                     part["inputs"],
                     **self.keywords(part),
                     train=True,

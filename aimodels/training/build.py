@@ -54,7 +54,7 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
             gradient_accumulation=config.training.gradient_accumulation,
             remat=config.parallel.remat,
             ema_decay=values["training"]["ema_decay"],
-            frozen=values["optimizer"]["frozen"] if optimizer else (),
+            frozen_parameters=values["optimizer"]["frozen"] if optimizer else (),
             total_steps=steps,
         )
 

@@ -1,5 +1,6 @@
 """Weights come in and go out: files of others into a work folder, and a work folder into files."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,8 +99,8 @@ def export(
     Args:
       workdir: where it was trained, or imported to.
       output: the file.
-      format: `safetensors` are the weights; `stablehlo` is the compiled-from program with them in
-        it, as `jax.export` keeps it.
+      format: `safetensors` are the weights; `stablehlo` is the program that predicts, with
+        them in it, as `jax.export` keeps it.
       naming: of the weights: `ours`, `torchvision` or `huggingface`.
       step: `latest`, `best` or a number.
       replica: which one, counted from 0.
@@ -140,8 +141,14 @@ def _export_program(
     sizes = jax_export.symbolic_shape("b") if size is None else (size,)
     given = [jax.ShapeDtypeStruct((*sizes, *batch[f].shape[1:]), batch[f].dtype) for f in fields]
 
+    state = loaded.state
+    # On the host, or the program would be one for as many devices as they are divided over.
+    on_host = jax.device_get((state.params, state.collections, state.ema))
+    names = ("params", "collections", "ema")
+    state = dataclasses.replace(state, **dict(zip(names, on_host, strict=True)))
+
     def predict(*arrays: jax.Array) -> Any:
-        return loaded.task.predict(loaded.state, dict(zip(fields, arrays, strict=True)))
+        return loaded.task.predict(state, dict(zip(fields, arrays, strict=True)))
 
     try:
         exported = jax_export.export(jax.jit(predict), platforms=PLATFORMS)(*given)

@@ -5,10 +5,12 @@ python tests/golden/make_huggingface.py     # needs transformers (pip install 'a
 Weights and images are those of `seeded_weights`; PyTorch computes in float64, in evaluation.
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from seeded_weights import images, seeded
 from transformers import (
     ResNetConfig,
@@ -58,15 +60,21 @@ def main() -> None:
     """Writes the cases beside this file."""
     arrays = {}
     for case, (make, size) in CASES.items():
-        model = make().double().eval()
-        with torch.no_grad():
-            for name, array in model.state_dict().items():
+        with tempfile.TemporaryDirectory() as folder:
+            # Through a file: within the library, names change with its versions.
+            fresh = make()
+            fresh.save_pretrained(folder)
+            file = Path(folder, "model.safetensors")
+            state = load_file(file)
+            for name, array in state.items():
                 if array.is_floating_point():
-                    array.copy_(torch.tensor(seeded(name, tuple(array.shape))))
-            inputs = torch.tensor(images(2, *size, 3)).double().permute(0, 3, 1, 2)
+                    state[name] = torch.tensor(seeded(name, tuple(array.shape)))
+            save_file(state, file, metadata={"format": "pt"})
+            model = type(fresh).from_pretrained(folder).double().eval()
+        inputs = torch.tensor(images(2, *size, 3)).double().permute(0, 3, 1, 2)
+        with torch.no_grad():
             arrays[f"{case}/evaluated"] = model(inputs).logits.numpy().astype(np.float32)
-        names = sorted(name for name in model.state_dict() if "num_batches" not in name)
-        arrays[f"{case}/names"] = np.array(names)
+        arrays[f"{case}/names"] = np.array(sorted(n for n in state if "num_batches" not in n))
     np.savez_compressed(Path(__file__).with_name("huggingface.npz"), **arrays)
 
 
