@@ -66,8 +66,22 @@ def read_image(path: str | os.PathLike, shape: tuple[int, int, int]) -> np.ndarr
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises of damaged files
         raise UserError(f"image {path} is damaged: {error}") from error
     image = image.convert("L" if channels == 1 else "RGB")
-    image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(height, width, channels)
+    return np.asarray(middle_of(image, (height, width))).reshape(height, width, channels)
+
+
+def middle_of(image: Any, size: tuple[int, int]) -> Any:
+    """The largest middle of a Pillow image of the shape of `size` (height, width), resized to it.
+
+    Bilinear; nothing outside of the middle is looked at (Pillow's `ImageOps.fit` does look there).
+    """
+    from PIL import Image
+
+    width, height = image.size
+    share = min(height / size[0], width / size[1])
+    rows, columns = max(1, round(size[0] * share)), max(1, round(size[1] * share))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    middle = image.crop((left, top, left + columns, top + rows))
+    return middle.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
 def _opaque(image: Any) -> Any:
