@@ -68,7 +68,7 @@ def open_image(path: str | os.PathLike, channels: int = 3) -> Any:
 
 
 def read_image(path: str | os.PathLike, shape: tuple[int, int, int]) -> np.ndarray:
-    """An image as uint8 [H, W, C], cut to the shape of H x W around its middle, and resized.
+    """An image as uint8 [H, W, C]: its largest middle of the shape of H x W, resized to it.
 
     Args:
       path: a PNG or JPEG.
@@ -77,12 +77,24 @@ def read_image(path: str | os.PathLike, shape: tuple[int, int, int]) -> np.ndarr
     Raises:
       UserError: see `open_image`.
     """
-    from PIL import Image, ImageOps
-
     height, width, channels = shape
-    image = open_image(path, channels)
-    image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    image = middle_of(open_image(path, channels), (height, width))
     return np.asarray(image).reshape(height, width, channels)
+
+
+def middle_of(image: Any, size: tuple[int, int]) -> Any:
+    """The largest middle of a Pillow image of the shape of `size` (height, width), resized to it.
+
+    Bilinear; nothing outside of the middle is looked at (Pillow's `ImageOps.fit` does look there).
+    """
+    from PIL import Image
+
+    width, height = image.size
+    share = min(height / size[0], width / size[1])
+    rows, columns = max(1, round(size[0] * share)), max(1, round(size[1] * share))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    middle = image.crop((left, top, left + columns, top + rows))
+    return middle.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
 def _opaque(image: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
 from aimodels.data.fetching import SOCKET_TIMEOUT_SECONDS
+from aimodels.data.image_files import middle_of
 from aimodels.data.source import check_indices
 from aimodels.errors import UserError, near, unknown
 
@@ -274,15 +275,14 @@ class Tfds(Dataset):
 
 def _resized(image: np.ndarray, size: tuple[int, int], fit: Fit) -> np.ndarray:
     """A uint8 image [H, W, C] scaled to `size` (height, width), bilinear."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    across, bilinear = (size[1], size[0]), Image.Resampling.BILINEAR
     if fit == "crop":
-        scaled = np.asarray(ImageOps.fit(picture, across, bilinear))
+        picture = middle_of(picture, size)
     else:
-        scaled = np.asarray(picture.resize(across, bilinear))
-    return scaled.reshape(*size, image.shape[-1])
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(*size, image.shape[-1])
 
 
 def _check_reachable(host: str, dataset: str) -> None:

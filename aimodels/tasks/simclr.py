@@ -27,8 +27,9 @@ def similarities(outputs: Array, temperature: float, mask: Array | None = None) 
       mask: [N], False for a vector that is no one's negative. None counts with itself.
     """
     outputs = outputs.astype(jnp.float32)
-    lengths = jnp.linalg.norm(outputs, axis=1, keepdims=True)
-    directions = outputs / jnp.maximum(lengths, 1e-8)
+    # Not by the norm: its gradient is NaN where a vector is 0.
+    squares = jnp.square(outputs).sum(1, keepdims=True)
+    directions = outputs / jnp.sqrt(jnp.maximum(squares, 1e-16))
     counts = ~jnp.eye(len(outputs), dtype=bool)
     if mask is not None:
         counts &= mask.astype(bool)

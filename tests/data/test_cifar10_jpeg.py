@@ -24,8 +24,8 @@ def test_counts_classes_and_pixels(cifar10):
         assert batch["inputs"].dtype == np.uint8
         np.testing.assert_array_equal(np.bincount(batch["targets"]), [size // 10] * 10)
         if split == "train":
-            # What every published pipeline takes off the official pixels and divides by. JPEG moves
-            # the means by less than a tenth of a level, and takes 0.6 % of the deviation.
+            # What every published pipeline takes off the official pixels, and divides by. JPEG
+            # moves the means by less than a tenth of a level, and takes 0.6 % of the deviation.
             means = batch["inputs"].mean((0, 1, 2)) / 255
             np.testing.assert_allclose(means, (0.4914, 0.4822, 0.4465), atol=4e-4)
             deviations = batch["inputs"].reshape(-1, 3).std(0) / 255

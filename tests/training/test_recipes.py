@@ -10,11 +10,8 @@ from aimodels.training.load import load
 RECIPE = (
     {"name": "random_resized_crop", "size": 8},
     "horizontal_flip",
-    {"name": "random_crop", "padding": 1},
-    {"name": "color_jitter", "brightness": 0.4, "hue": 0.1},
-    {"name": "rand_augment", "magnitude": 9},
+    {"name": "rand_augment", "num_operations": 1},
     "scale",
-    "lighting",
     {"name": "random_erasing", "probability": 0.5},
     {"name": "mixup_or_cutmix", "num_classes": 10},
 )
