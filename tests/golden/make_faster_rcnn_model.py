@@ -2,7 +2,8 @@
 
 python tests/golden/make_faster_rcnn_model.py  # needs torchvision (pip install 'aimodels[goldens]')
 
-The weights are those of `seeded_weights`, by their names in the state dict.
+The weights are those of `seeded_weights`, by their names in the state dict; those of the first
+stage's outputs are made small, so that its boxes are near the anchors.
 """
 
 import pathlib
@@ -16,6 +17,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+SCALES = {"rpn.head.cls_logits.weight": 1e-4, "rpn.head.bbox_pred.weight": 2e-5}
 HEIGHT, WIDTH, CLASSES, PROPOSALS = 96, 128, 7, 24
 
 
@@ -28,7 +30,7 @@ def main() -> None:
         trunk, CLASSES, rpn_pre_nms_top_n_test=60, rpn_post_nms_top_n_test=PROPOSALS
     ).eval()
     state = {
-        name: torch.tensor(seeded(name, tuple(each.shape)))
+        name: torch.tensor(seeded(name, tuple(each.shape)) * np.float32(SCALES.get(name, 1)))
         for name, each in model.state_dict().items()
     }
     model.load_state_dict(state)
