@@ -1,11 +1,13 @@
 """Tasks of detection: what they learn is what they decode; each learns a few pictures by heart."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_detectors import SIZE, TinyTrunk, TinyYOLOv1, pictures, trained, unit
+from tiny_detectors import SIZE, Compiled, TinyTrunk, TinyYOLOv1, pictures, unit
 
 from aimodels import models
 from aimodels.errors import UserError
@@ -61,6 +63,7 @@ def faster_rcnn():
 
 
 OPTIMIZER = optax.adam(5e-3)
+STEPS = 120
 
 
 def tasks():
@@ -72,22 +75,25 @@ def tasks():
     }
 
 
-def evaluated(task, state, batch):
-    collection = jax.jit(task.eval_step)(state, batch, KEY)
+@functools.cache
+def compiled(name):
+    return Compiled(tasks()[name])
+
+
+def figures_of(collection):
     return jax.tree.map(np.asarray, by_name(collection.compute()))
 
 
 @pytest.mark.parametrize("name", ["ssd", "yolov1", "yolov3", "faster_rcnn"])
 def test_a_few_pictures_are_learned_by_heart(name):
     """An image without objects among them: it must not become NaN, nor find anything."""
-    task = tasks()[name]
-    state, losses = trained(task, BATCH, steps=150)
+    state, losses = compiled(name).trained(BATCH, steps=STEPS)
     assert all(np.isfinite(value) for step in losses for value in step.values())
     assert losses[-1]["loss"] < 0.3 * losses[0]["loss"]
-    figures = evaluated(task, state, BATCH)
+    found, collection = compiled(name).found(state, BATCH)
+    figures = figures_of(collection)
     assert figures["mAP@0.5"] > 0.95
     assert figures["AP@0.5/class"].shape == (2,)
-    found = jax.jit(task.predict)(state, {"inputs": BATCH["inputs"]})
     sure = found.mask & (found.scores > 0.5)
     np.testing.assert_array_equal(sure.sum(1), [2] * (len(BATCH["inputs"]) - 1) + [0])
     assert (found.boxes >= 0).all()
@@ -140,9 +146,8 @@ def test_yolov3_decodes_what_it_learns():
 @pytest.mark.parametrize("name", ["ssd", "yolov1", "yolov3", "faster_rcnn"])
 def test_a_batch_without_any_object_has_a_finite_loss_and_gradient(name):
     empty = BATCH | {"labels": np.full_like(BATCH["labels"], -1), "boxes": 0 * BATCH["boxes"]}
-    task = tasks()[name]
-    state = jax.jit(task.init)(KEY, empty)
-    after, metrics = jax.jit(task.train_step)(state, empty, KEY)
+    state = compiled(name).init(KEY, empty)
+    after, metrics = compiled(name).train_step(state, empty, KEY)
     assert all(np.isfinite(value) for value in metrics.values())
     assert metrics["box_loss"] == 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
@@ -177,10 +182,9 @@ def test_outputs_that_are_no_numbers_find_nothing():
 
 
 def test_the_figures_by_size_are_given_when_asked_for():
-    task = SSDDetection(ssd(), OPTIMIZER, unit, by_size=True)
-    plain = tasks()["ssd"]
-    state = jax.jit(plain.init)(KEY, BATCH)
-    names = [set(evaluated(each, state, BATCH)) for each in (plain, task)]
+    outputs = SSDOutputs(logits=jnp.zeros((6, 336, 3)), codes=jnp.zeros((6, 336, 4)))
+    by_size = SSDDetection(ssd(), OPTIMIZER, unit, by_size=True)
+    names = [set(figures_of(task.metrics(outputs, BATCH))) for task in (tasks()["ssd"], by_size)]
     assert names[1] - names[0] == {
         "mAP/small",
         "mAP/medium",
