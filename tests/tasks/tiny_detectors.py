@@ -83,5 +83,5 @@ class Compiled:
         state, losses = self.init(jax.random.key(0), batch), []
         for number in range(steps):
             state, metrics = self.train_step(state, batch, jax.random.key(number))
-            losses.append(metrics)
+            losses.append({k: float(v) for k, v in metrics.items() if k.endswith("loss")})
         return state, losses
