@@ -91,7 +91,7 @@ def _check_aimodels(arguments, made):
     {
         "train": _check_config,
         "show": _check_config,
-        **dict.fromkeys(("evaluate", "watch", "explain", "play", "elo"), _check_workdir),
+        **dict.fromkeys(("evaluate", "watch", "explain", "predict", "play", "elo"), _check_workdir),
         "reproduce": _check_reproduce,
         "list": _check_list,
         "data": _check_data,
