@@ -19,6 +19,19 @@ from aimodels.sweeps.plan import with_settings
 from aimodels.sweeps.space import check, from_text, grid
 
 
+# Commands that look at a run.
+WITH_WORKDIR = (
+    "evaluate",
+    "watch",
+    "explain",
+    "predict",
+    "generate",
+    "export",
+    "play",
+    "elo",
+)
+
+
 def in_markdown(text):
     """The commands in a text's ```console (after `$`) and ```bash blocks."""
     lines = []
@@ -93,7 +106,7 @@ def _check_aimodels(arguments, made):
     {
         "train": _check_config,
         "show": _check_config,
-        **dict.fromkeys(("evaluate", "watch", "explain", "export", "play", "elo"), _check_workdir),
+        **dict.fromkeys(WITH_WORKDIR, _check_workdir),
         "import": _check_import,
         "reproduce": _check_reproduce,
         "list": _check_list,

@@ -137,7 +137,8 @@ def _sections_in(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def _weights(number: int) -> np.ndarray:
     from scipy import ndimage
 
-    cells = ndimage.label(_sections()[1][number])[0]
+    cells = np.zeros((SIZE, SIZE), np.int32)
+    ndimage.label(_sections()[1][number], output=cells)
     return border_weights(cells)
 
 

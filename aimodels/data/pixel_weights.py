@@ -42,7 +42,8 @@ def border_weights(
             slice(max(0, side.start - reach), min(size, side.stop + reach))
             for side, size in zip(box, (height, width), strict=True)
         )
-        distance = ndimage.distance_transform_edt(objects[rows, columns] != number)
+        outside = objects[rows, columns] != number
+        distance = np.asarray(ndimage.distance_transform_edt(outside))
         first, second = nearest[0, rows, columns], nearest[1, rows, columns]
         nearest[1, rows, columns] = np.minimum(second, np.maximum(first, distance))
         nearest[0, rows, columns] = np.minimum(first, distance)

@@ -274,7 +274,7 @@ def _packed(files: Files) -> bytes:
             split = "test" if rest in PHOTOS["test"] else "train"
             arrays[f"{split}/photo/{rest}"] = _photo(content)
             continue
-        stamp = _stamp(content)
+        stamp = _stamp(content) if name in splits else None
         if stamp is not None:
             arrays[f"{splits[name]}/{_class_of(name)}/{name}"] = stamp
     buffer = io.BytesIO()

@@ -96,7 +96,7 @@ class TfdsDetection(Tfds):
         known: dict[str, Any] = {"splits": {}}
         if builder is not None:
             self._fields(builder)
-            label = builder.info.features[self.objects]["label"]
+            label = self._of_an_object(builder)["label"]
             sizes = {name: split.num_examples for name, split in builder.info.splits.items()}
             known = {
                 "splits": sizes,
@@ -123,11 +123,17 @@ class TfdsDetection(Tfds):
         return TfdsDetectionSource(builder.as_data_source(split=split), self)
 
     def _fields(self, builder: Any) -> dict[str, str]:
-        feature = builder.info.features.get(self.objects)
-        inner = getattr(feature, "feature", feature)
-        if self.inputs not in builder.info.features or "bbox" not in inner or "label" not in inner:
+        features = builder.info.features
+        inner = self._of_an_object(builder)
+        if self.inputs not in features or "bbox" not in inner or "label" not in inner:
             raise UserError(
-                f"data: {self.dataset} has the features {', '.join(builder.info.features)}; a "
-                f"detection set has {self.inputs!r}, and {self.objects!r} with bbox and label"
+                f"data: {self.dataset} has the features {', '.join(features)}; a detection set has "
+                f"{self.inputs!r}, and {self.objects!r} with bbox and label"
             )
         return {"inputs": self.inputs}
+
+    def _of_an_object(self, builder: Any) -> Any:
+        """The features of one object: those within a sequence."""
+        features = builder.info.features
+        objects = features[self.objects] if self.objects in features else {}
+        return getattr(objects, "feature", objects)

@@ -93,6 +93,7 @@ class DeepLabV3(nn.Module):
         auxiliary_head: have one, on the map c4.
         auxiliary_weight: how often its loss counts.
         dropout_rate: in the ASPP; may be traced.
+        auxiliary_dropout_rate: in the auxiliary head; may be traced.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -106,6 +107,7 @@ class DeepLabV3(nn.Module):
     auxiliary_head: bool = True
     auxiliary_weight: float = 0.5
     dropout_rate: float = 0.5
+    auxiliary_dropout_rate: float = 0.1
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 

@@ -124,7 +124,8 @@ class FCNHead(nn.Module):
 def auxiliary_scores(model: Any, maps: dict[str, jax.Array], size: Any, train: bool) -> None:
     """Sows the scores of an `FCNHead` on the last map but one, where a model trains with them.
 
-    Called from the compact method of a model with fields `auxiliary_head` and `num_classes`.
+    Called from the compact method of a model with fields `auxiliary_head`, `num_classes` and
+    `auxiliary_dropout_rate`.
 
     Args:
         model: it gets the parameters `auxiliary`.
@@ -134,7 +135,8 @@ def auxiliary_scores(model: Any, maps: dict[str, jax.Array], size: Any, train: b
     """
     if model.auxiliary_head and (train or model.is_initializing()):
         dtypes = {"dtype": model.dtype, "param_dtype": model.param_dtype}
-        head = FCNHead(model.num_classes, name="auxiliary", **dtypes)
+        rate = model.auxiliary_dropout_rate
+        head = FCNHead(model.num_classes, rate, name="auxiliary", **dtypes)
         scores = head(maps["c4"], train=train)
         if not model.is_initializing():
             model.sow("auxiliary_outputs", "scores", resize_bilinear(scores, size))
@@ -158,6 +160,7 @@ class FCNResNet(nn.Module):
         auxiliary_head: have one, on the map c4.
         auxiliary_weight: how often its loss counts; 0.5 in torchvision's training.
         dropout_rate: before the scores; may be traced.
+        auxiliary_dropout_rate: in the auxiliary head; may be traced.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -169,6 +172,7 @@ class FCNResNet(nn.Module):
     auxiliary_head: bool = True
     auxiliary_weight: float = 0.5
     dropout_rate: float = 0.1
+    auxiliary_dropout_rate: float = 0.1
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 

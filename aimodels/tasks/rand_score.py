@@ -16,7 +16,9 @@ def regions(inside: np.ndarray) -> np.ndarray:
     """The connected regions (over four neighbours) of a mask [H, W]: int32, 0 outside."""
     from scipy import ndimage
 
-    return ndimage.label(inside)[0].astype(np.int32)
+    found = np.zeros(inside.shape, np.int32)
+    ndimage.label(inside, output=found)
+    return found
 
 
 def rand_score(truth: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ aimodels data fetch nuclei
 aimodels reproduce experiments/vision/nuclei.py
 aimodels train --config=experiments/vision/nuclei.py:unet --workdir=runs/nuclei
 
-One image of 512x512 with 183 nuclei, in two parts of our own: the lower quarter is the test. So no
+One image of 512x512 with 125 nuclei, in two parts of our own: the lower quarter is the test. So no
 row has a published figure. `unet_plain` is `unet` without the weights of borders (U-Net, equation
 2): what they do shows in the separation of nuclei, not in the share of pixels.
 """

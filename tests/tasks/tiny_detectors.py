@@ -64,11 +64,24 @@ def unit(batch, key, *, train):
     return batch | {"inputs": jnp.asarray(batch["inputs"], jnp.float32) / 127.5 - 1}
 
 
-def trained(task, batch, steps):
-    """The state and the losses after so many steps on one batch."""
-    state = jax.jit(task.init)(jax.random.key(0), batch)
-    step, losses = jax.jit(task.train_step), []
-    for number in range(steps):
-        state, metrics = step(state, batch, jax.random.key(number))
-        losses.append(metrics)
-    return state, losses
+class Compiled:
+    """A task whose functions are compiled once for all tests of a file."""
+
+    def __init__(self, task):
+        self.task = task
+        self.init, self.train_step = jax.jit(task.init), jax.jit(task.train_step)
+        self.found = jax.jit(self._found)
+
+    def _found(self, state, batch):
+        """Detections and metrics together: one compilation of the model."""
+        seen = self.task.transforms(batch, None, train=False)
+        outputs = self.task.model.apply(state.variables, seen["inputs"])
+        return self.task.detections(outputs, (SIZE, SIZE)), self.task.metrics(outputs, seen)
+
+    def trained(self, batch, steps):
+        """The state and the losses after so many steps on one batch."""
+        state, losses = self.init(jax.random.key(0), batch), []
+        for number in range(steps):
+            state, metrics = self.train_step(state, batch, jax.random.key(number))
+            losses.append({k: float(v) for k, v in metrics.items() if k.endswith("loss")})
+        return state, losses
