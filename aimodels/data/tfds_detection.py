@@ -134,6 +134,5 @@ class TfdsDetection(Tfds):
 
     def _of_an_object(self, builder: Any) -> Any:
         """The features of one object: those within a sequence."""
-        features = builder.info.features
-        objects = features[self.objects] if self.objects in features else {}
+        objects = dict(builder.info.features.items()).get(self.objects, {})
         return getattr(objects, "feature", objects)

@@ -39,7 +39,7 @@ def test_boxes_of_examples_with_any_number_of_them(prepared, resize):
     for boxes, own, number in zip(batch["boxes"], there, index, strict=True):
         height = 20 if resize == "stretch" else round(20 * 20 / (40 + 8 * number))
         expected = [5, 0.1 * height, 15, 0.5 * height]
-        np.testing.assert_allclose(boxes[own], [expected] * own.sum(), rtol=1e-5)
+        np.testing.assert_allclose(boxes[own], np.tile(expected, (own.sum(), 1)), rtol=1e-5)
 
 
 def test_regions_of_many_objects_are_marked(prepared):
