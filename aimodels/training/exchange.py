@@ -1,6 +1,7 @@
 """Weights come in and go out: files of others into a work folder, and a work folder into files."""
 
 import dataclasses
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,10 +132,8 @@ def _export_program(
 ) -> str:
     from jax import export as jax_export
 
-    try:
-        import flatbuffers  # noqa: F401  # of jax.export; asked before the work, not after
-    except ImportError as error:
-        raise UserError("StableHLO needs a package: pip install 'aimodels[export]'") from error
+    if importlib.util.find_spec("flatbuffers") is None:  # of jax.export; said before the work
+        raise UserError("StableHLO needs a package: pip install 'aimodels[export]'")
     loaded = load(workdir, step=step, replica=replica)
     batch = abstract_batch(loaded.config)
     fields = [name for name in ("inputs", "lengths") if name in batch]

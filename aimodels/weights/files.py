@@ -24,10 +24,10 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
             start = file.read(9)
     except OSError as error:
         raise UserError(f"weights {path} can't be read: {error.strerror}; {TAKES}") from error
+    if start[8:] == b"{":  # asked first: the length before it may begin as a pickle does
+        return read_safetensors(path)
     if start.startswith(b"PK\x03\x04"):
         return read_pytorch_archive(path)
     if start.startswith(b"\x80"):
         return read_legacy_pytorch(path)
-    if start[8:] == b"{":
-        return read_safetensors(path)
     raise UserError(f"weights {path}: a file of another kind; {TAKES}")

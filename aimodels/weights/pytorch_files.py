@@ -171,7 +171,7 @@ def _unpickled(file: BinaryIO, storages: dict[str, np.dtype]) -> Any:
                 f"its pickle has the operation {operation.name}, and {ARRAYS_ALONE}"
             )
         # The unpickler reserves as much memory as the highest place that is written to.
-        if operation.name in ("BINPUT", "LONG_BINPUT") and argument > count:
+        if operation.name in ("BINPUT", "LONG_BINPUT") and int(argument or 0) > count:
             raise _RefusedError(f"its pickle writes to place {argument} at operation {count}")
     file.seek(start)
     return _Unpickler(file, storages).load()

@@ -36,6 +36,7 @@ def config(model, **sections):
         "training": {"steps": 4, "batch_size": 16, "transforms": ("scale",), "log_every": 1},
         "evaluation": {"splits": ()},
         "execution": {"steps_per_dispatch": 2},
+        "replicas": {"mode": "sequential"},
     }
     both = {key: given.get(key, {}) | value for key, value in sections.items()}
     return resolve(given | both)

@@ -74,6 +74,16 @@ def test_what_is_written_is_read_back(tmp_path):
         write_safetensors(path, {"complex": np.zeros(2, np.complex64)})
 
 
+def test_a_header_whose_length_begins_as_a_pickle_does(tmp_path):
+    path = tmp_path / "ours.safetensors"
+    for length in range(1, 300):
+        write_safetensors(path, {"n" * length: EXPECTED["half"]})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert_equal(read_weights(path), {"n" * length: EXPECTED["half"]})
+
+
 def test_the_library_reads_what_is_written(tmp_path):
     library = pytest.importorskip("safetensors.numpy")
     numbers = {n: a for n, a in EXPECTED.items() if n != "bfloat16"}
