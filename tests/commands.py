@@ -18,7 +18,6 @@ from aimodels.reproduce import published
 from aimodels.sweeps.plan import with_settings
 from aimodels.sweeps.space import check, from_text, grid
 
-
 # Commands that look at a run.
 WITH_WORKDIR = (
     "evaluate",

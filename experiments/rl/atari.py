@@ -2,6 +2,7 @@
 
 aimodels train --config=experiments/rl/atari.py:dqn_pong --workdir=runs/pong
 aimodels train --config=experiments/rl/atari.py:ppo_pong --workdir=runs/ppo_pong
+aimodels train --config=experiments/rl/atari.py:dqn_pong_short --workdir=runs/pong_short
 
 aimodels reproduce experiments/rl/atari.py --rows dqn_pong,dqn_breakout --seeds 3
 
@@ -12,6 +13,10 @@ before the maximum of both is taken; there, after it.
 
 The runs are for a GPU: the games alone take one to two hours on a core, and DQN keeps a million
 frames, 7 GB. Other games are a field: --config.environment.id=BeamRider.
+
+`dqn_pong_short` is for 2 cores: 500,000 steps, the smaller network of Mnih et al., "Playing Atari
+with deep reinforcement learning", 2013, and double, dueling, 3-step targets. No figure is published
+for it.
 """
 
 from typing import Any
@@ -21,7 +26,7 @@ from ml_collections import ConfigDict
 from aimodels.reproduce import Row
 
 GAMES = {"pong": "Pong", "breakout": "Breakout"}
-VARIANTS = ("dqn_pong", "dqn_breakout", "ppo_pong", "ppo_breakout")
+VARIANTS = ("dqn_pong", "dqn_breakout", "ppo_pong", "ppo_breakout", "dqn_pong_short")
 STEPS = 10_000_000
 # The hidden layers of Mnih et al. 2015, extended data table 1 and methods.
 NETWORK = {
@@ -43,7 +48,8 @@ SHRUNK = {
 
 def get_config(variant: str = "dqn_pong") -> ConfigDict:
     """An agent that plays a game."""
-    agent, _, game = variant.partition("_")
+    agent, _, game = variant.removesuffix("_short").partition("_")
+    fields = AGENTS[agent]() if variant in FIGURES else dqn_short()
     return ConfigDict(
         {
             "environment": {
@@ -54,7 +60,7 @@ def get_config(variant: str = "dqn_pong") -> ConfigDict:
                 "fire_at_begin": True,
             },
             "evaluation": {"batch_size": 10},
-            **AGENTS[agent](),
+            **fields,
         }
     )
 
@@ -79,6 +85,30 @@ def dqn() -> dict[str, Any]:
         "training": {"steps": STEPS // 4, "log_every": 2500},
         "checkpoint": {"every": 250_000},
     }
+
+
+def dqn_short() -> dict[str, Any]:
+    """A twentieth of the steps, a third of the operations a step."""
+    fields = dqn()
+    fields["model"] |= {
+        "convolutions": ((16, 8, 4), (32, 4, 2)),
+        "features": (256,),
+        "dueling": True,
+    }
+    fields["task"] |= {
+        "capacity": 100_000,
+        "learning_starts": 20_000,
+        "target_every": 2000,
+        "epsilon": (1.0, 0.02),
+        "exploration_fraction": 0.2,
+        "loss_name": "huber",
+        "double": True,
+        "n_step": 3,
+    }
+    fields["optimizer"] = {"name": "adam", "learning_rate": 2.5e-4, "eps": 1e-5}
+    fields["training"] = {"steps": 500_000 // 4, "log_every": 1250}
+    fields["checkpoint"] = {"every": 25_000}
+    return fields
 
 
 def ppo() -> dict[str, Any]:
