@@ -29,7 +29,7 @@ class TfdsDetectionSource:
         return {
             name: np.stack([example[name] for example in converted])
             if converted
-            else np.zeros((0, *feature.shape), feature.dtype)
+            else np.zeros((0, *map(int, feature.shape)), feature.dtype)  # pyright: ignore
             for name, feature in self._dataset.features().items()
         }
 

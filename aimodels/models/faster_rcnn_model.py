@@ -129,14 +129,14 @@ class FasterRCNN(nn.Module):
         maps = trunk(images, train=train)
         pyramid = FeaturePyramid(self.features, self.extra_level, name="pyramid", **dtypes)
         levels = pyramid([maps[level] for level in self.levels])
-        image_size = images.shape[1:3]
+        image_size = images.shape[1], images.shape[2]
         per_place = len(self.anchor_sizes[0]) * len(self.aspect_ratios)
         objects, object_codes = ProposalHead(per_place, name="proposals", **dtypes)(levels)
         anchors = self.anchors(image_size)
         proposed = propose(
             objects.astype(jnp.float32),
             object_codes.astype(jnp.float32),
-            anchors,
+            jnp.asarray(anchors),
             level_sizes=[per_place * math.prod(level.shape[1:3]) for level in levels],
             image_size=image_size,
             candidates=self.candidates[0 if train else 1],

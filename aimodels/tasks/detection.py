@@ -9,6 +9,7 @@ Shapes: B images, H W image, N places, M targets and K detections of an image, V
 import abc
 import dataclasses
 import functools
+from typing import Any
 
 import clu.metrics
 import jax
@@ -118,7 +119,8 @@ class Detection(SupervisedTask):
     def predict(self, state: State, batch: Batch) -> Detections:
         """What is found in raw inputs [B, H, W, 3]; boxes in pixels of what the model sees."""
         seen = self.transforms({"inputs": batch["inputs"]}, None, train=False)["inputs"]
-        return self.detections(self.model.apply(state.variables, seen), seen.shape[1:3])
+        outputs: Any = self.model.apply(state.variables, seen)
+        return self.detections(outputs, seen.shape[1:3])
 
 
 @dataclasses.dataclass(frozen=True)

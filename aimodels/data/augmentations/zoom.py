@@ -73,7 +73,8 @@ class RandomZoom(Transform):
         starts = jnp.where(changed, starts, 0.0)
 
         fill = jnp.asarray(self.fill, jnp.float32)
-        moved = {"inputs": jax.vmap(lambda *each: _window(*each, fill))(images, starts, sides)}
+        window = jax.vmap(_window, in_axes=(0, 0, 0, None))
+        moved = {"inputs": window(images, starts, sides, fill)}
         if "boxes" in batch:
             moved |= self._moved_boxes(batch, starts, sides, (height, width))
         for name, pixels in per_pixel(batch).items():
