@@ -55,7 +55,7 @@ def attention_rollout(model: nn.Module, variables: Any, inputs: Array) -> Array:
             f"attention_rollout: {type(model).__name__} has no attention of tokens to themselves; "
             "take grad_cam, integrated_gradients or occlusion"
         )
-    return token_map(rollout(weights), inputs.shape[1:3])
+    return token_map(rollout(weights), (inputs.shape[1], inputs.shape[2]))
 
 
 def token_map(joint: Array, size: tuple[int, int]) -> Array:

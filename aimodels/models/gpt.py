@@ -83,7 +83,7 @@ class GPT(nn.Module):
         return self.embedding.attend(hidden), cache
 
     @nn.nowrap
-    def _decoder(self, **parent: None) -> Transformer:
+    def _decoder(self, **parent: Any) -> Transformer:
         block = TransformerBlock(
             num_heads=self.num_heads,
             width=self.width,

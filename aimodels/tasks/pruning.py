@@ -67,7 +67,7 @@ def masked(params: Params, mask: Mask) -> Params:
 def kept_share(mask: Mask) -> Array:
     """How many of all weights are kept, between 0 and 1."""
     leaves = jax.tree.leaves(mask)
-    return sum(leaf.sum() for leaf in leaves) / sum(leaf.size for leaf in leaves)
+    return jnp.stack([leaf.sum() for leaf in leaves]).sum() / sum(leaf.size for leaf in leaves)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -136,8 +136,8 @@ def heat_maps(
     inputs, black = (jnp.asarray(array, jnp.float32) for array in (inputs, black))
 
     def scores(inputs: jax.Array) -> jax.Array:
-        outputs = model.apply(variables, inputs, train=False).astype(jnp.float32)
-        outputs = outputs.reshape(len(outputs), -1)
+        outputs: Any = model.apply(variables, inputs, train=False)
+        outputs = outputs.astype(jnp.float32).reshape(len(outputs), -1)
         if outputs.shape[1] > 1:
             return outputs
         # A single logit is that of the second of two classes.
@@ -150,7 +150,7 @@ def heat_maps(
     if class_id is not None and not 0 <= class_id < found.shape[1]:
         raise UserError(f"class {class_id} does not exist: the model has 0 to {found.shape[1] - 1}")
     classes = found.argmax(1) if class_id is None else np.full(len(found), class_id)
-    size = inputs.shape[1:3]
+    size = inputs.shape[1], inputs.shape[2]
     window = max(1, min(size) // WINDOWS_ACROSS)
     methods: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
         "grad_cam": lambda inputs, classes: resized(

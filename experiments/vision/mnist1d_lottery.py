@@ -13,6 +13,7 @@ end with an evaluation after 1,501; ours have 1,500, and end with one.
 """
 
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -75,7 +76,7 @@ def run_rounds(variant: str, folder: Path) -> list[dict[str, float]]:
     import aimodels
     from aimodels.training.writers import read_metrics
 
-    config = get_config(variant)
+    config: Any = get_config(variant)
     config.replicas.seeds = SEEDS
     aimodels.train(config, folder, label=f"{variant} tickets")
     best: dict[tuple[int, int], float] = {}
@@ -83,10 +84,10 @@ def run_rounds(variant: str, folder: Path) -> list[dict[str, float]]:
         if line["split"] == "test":
             key = line["replica"], (line["step"] - 1) // STEPS
             best[key] = max(best.get(key, 0.0), line["accuracy"])
-    percents = SHOWN if variant == "magnitude" else RANDOM_SHOWN
-    rounds = SHOWN if variant == "magnitude" else dict(zip(RANDOM_SHOWN, range(3), strict=True))
+    drawn = {percent: number for number, percent in enumerate(RANDOM_SHOWN)}
+    rounds = SHOWN if variant == "magnitude" else drawn
     return [
-        {f"test/best_accuracy_{percent}": best[replica, rounds[percent]] for percent in percents}
+        {f"test/best_accuracy_{percent}": best[replica, n] for percent, n in rounds.items()}
         for replica in range(len(SEEDS))
     ]
 

@@ -14,6 +14,7 @@ widths, temperature and learning rate are ours.
 """
 
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -92,7 +93,7 @@ def run_probes(folder: Path) -> list[dict[str, float]]:
     """Trains with each seed, then the probes of each network."""
     import aimodels
 
-    config = get_config()
+    config: Any = get_config()
     config.replicas.seeds = SEEDS
     aimodels.train(config, folder, label="SimCLR")
     splits = _splits()
@@ -106,7 +107,7 @@ def probed(folder: Path, replica: int, splits: list[dict]) -> dict[str, float]:
     import aimodels
     from aimodels.interpret import layer_outputs
 
-    run = aimodels.load(folder, replica=replica)
+    run: Any = aimodels.load(folder, replica=replica)
     seen = []
     for split in splits:
         found = layer_outputs(run.task.model, run.state.variables, split["inputs"], LAYERS)

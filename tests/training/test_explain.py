@@ -22,7 +22,7 @@ CONFIG = {
     # places have weights of their own, it says little.
     "model": {
         "name": "CNN",
-        "features": (16, 32),
+        "features": (16, 32, 32),
         "pooling": "max",
         "batch_norm": True,
         "readout": "mean",
@@ -30,7 +30,7 @@ CONFIG = {
     },
     "task": {"name": "classification"},
     "data": {"name": "fashion_mnist"},
-    "optimizer": {"name": "adam", "learning_rate": 3e-3},
+    "optimizer": {"name": "adam", "learning_rate": 1e-2},
     "training": {
         "steps": STEPS,
         "batch_size": 64,

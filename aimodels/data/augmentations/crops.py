@@ -48,8 +48,12 @@ class RandomResizedCrop(Transform):
         height, width = images.shape[1:3]
         boxes, _ = random_boxes(key, len(images), (height, width), self.area, self.ratio)
         size = _pair(self.size, "random_resized_crop")
-        cut = jax.vmap(lambda image, box: resized_crop(image, *box, size))
-        return batch | {"inputs": cut(images, boxes)}
+        cut = jax.vmap(
+            lambda image, top, left, height, width: resized_crop(
+                image, top, left, height, width, size
+            )
+        )
+        return batch | {"inputs": cut(images, *boxes)}
 
     def in_evaluation(self, batch: Batch) -> Batch:
         """Inputs [B, H, W, C] -> [B, *size, C], the middle of each."""
@@ -57,9 +61,9 @@ class RandomResizedCrop(Transform):
         size = _pair(self.size, "random_resized_crop")
         height, width = images.shape[1:3]
         share = min(height / size[0], width / size[1]) * self.evaluation_crop
-        box = [max(1, round(side * share)) for side in size]
-        top, left = (height - box[0]) // 2, (width - box[1]) // 2
-        cut = jax.vmap(lambda image: resized_crop(image, top, left, *box, size))
+        rows, columns = (max(1, round(side * share)) for side in size)
+        top, left = (height - rows) // 2, (width - columns) // 2
+        cut = jax.vmap(lambda image: resized_crop(image, top, left, rows, columns, size))
         return batch | {"inputs": cut(images)}
 
 

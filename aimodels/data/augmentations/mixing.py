@@ -74,7 +74,7 @@ class CutMix(Transform):
         images = images_of(batch, "cutmix")
         share_key, box_key, partner_key = jax.random.split(key, 3)
         share = beta_shares(share_key, len(images), self.alpha, self.probability)
-        kept = kept_pixels(box_key, share, images.shape[1:3])
+        kept = kept_pixels(box_key, share, (images.shape[1], images.shape[2]))
         partners = jax.random.permutation(partner_key, len(images))
         return mixed(batch, kept[..., None], partners, kept.mean((1, 2)), self.num_classes)
 
@@ -109,7 +109,7 @@ class MixupOrCutMix(Transform):
         partners = jax.random.permutation(keys[0], count)
         share = beta_shares(keys[1], count, self.mixup_alpha, self.probability)
         cut = beta_shares(keys[2], count, self.cutmix_alpha, self.probability)
-        kept = kept_pixels(keys[3], cut, images.shape[1:3])
+        kept = kept_pixels(keys[3], cut, (images.shape[1], images.shape[2]))
         cuts = jax.random.bernoulli(keys[4], self.cutmix_probability, (count,))
         share_of_pixels = jnp.where(cuts[:, None, None], kept, share[:, None, None])
         share = jnp.where(cuts, kept.mean((1, 2)), share)
