@@ -163,16 +163,17 @@ def test_a_resumed_run_does_not_read_them_again(runs, tmp_path):
     ],
 )
 def test_devices_change_nothing(runs, tmp_path, parallel):
+    # Not Adam, which makes a whole step of a gradient that is rounding alone (that of key's bias).
     sections = {
         "init_from": {"path": str(runs / "vit"), "new": ("^head/",)},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
         "replicas": {"seeds": (0, 1)},
     }
     alone = train(tmp_path / "alone", VIT, **sections)
     many = train(tmp_path / "many", VIT, parallel=parallel, **sections)
     states = [load(path).all_replicas.params for path in (alone, many)]
-    # Sums over a batch in another order: Adam makes of 1e-8 in a gradient near 0 up to 1e-3 of a
-    # step of 1e-2, four times.
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *states)
+    # Sums over a batch in another order, in float32.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *states)
 
 
 # --- positions ------------------------------------------------------------------------------------
