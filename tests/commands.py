@@ -78,6 +78,9 @@ def _check_made(folder, made):
         raise ValueError(f"no command before it makes {folder}")
 
 
+WITH_WORKDIR = ("evaluate", "watch", "explain", "export", "generate", "play", "elo", "predict")
+
+
 def _check_aimodels(arguments, made):
     rest, overrides = split_overrides(arguments)
     usage = io.StringIO()
@@ -93,7 +96,7 @@ def _check_aimodels(arguments, made):
     {
         "train": _check_config,
         "show": _check_config,
-        **dict.fromkeys(("evaluate", "watch", "explain", "export", "play", "elo"), _check_workdir),
+        **dict.fromkeys(WITH_WORKDIR, _check_workdir),
         "import": _check_import,
         "reproduce": _check_reproduce,
         "list": _check_list,

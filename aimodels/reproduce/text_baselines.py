@@ -51,7 +51,7 @@ class NBSVM:
 
     def predict(self, inputs: Any) -> np.ndarray:
         """The classes [B] of counts [B, V]."""
-        scores = _binary(inputs) @ self.weights_.T + self.biases_
+        scores: Any = _binary(inputs) @ self.weights_.T + self.biases_
         if len(self.classes_) == 2:
             return self.classes_[(scores[:, 0] > 0).astype(int)]
         return self.classes_[scores.argmax(axis=1)]
@@ -117,8 +117,8 @@ def text_classifier(
                 f"{name} has {len(texts)} texts and {len(targets)} targets; it takes as many of "
                 "both, at least one"
             )
-    vectorizer = TfidfVectorizer if features == "tfidf" else CountVectorizer
-    counter: Any = vectorizer(
+    vectorizer: Any = TfidfVectorizer if features == "tfidf" else CountVectorizer
+    counter = vectorizer(
         tokenizer=words,
         token_pattern=None,
         lowercase=False,
