@@ -90,6 +90,9 @@ def _check_made(folder, made):
         raise ValueError(f"no command before it makes {folder}")
 
 
+WITH_WORKDIR = ("evaluate", "watch", "explain", "export", "generate", "play", "elo", "predict")
+
+
 def _check_aimodels(arguments, made):
     rest, overrides = split_overrides(arguments)
     usage = io.StringIO()

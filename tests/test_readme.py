@@ -61,7 +61,7 @@ def shorter(line):
 def test_the_commands_of_readme_run_in_their_order(
     tmp_path, monkeypatch, fetched, fetched_weights, capsys
 ):
-    fetched("mnist1d"), fetched("uci_regression")
+    fetched("mnist1d"), fetched("uci_regression"), fetched("sentence_classification")
     fetched_weights("efficientnet_lite0")
     pictures = fetched("fashion_mnist").load("test").gather(np.arange(2))["inputs"][..., 0]
     (tmp_path / "more").mkdir()

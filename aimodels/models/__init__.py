@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aimodels.models.resnet import ResNet as ResNet
     from aimodels.models.ssd import SSD as SSD
     from aimodels.models.ssd import SSD300 as SSD300
+    from aimodels.models.text_cnn import TextCNN as TextCNN
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
     from aimodels.models.tsn import TSN as TSN
     from aimodels.models.unet import UNet as UNet
@@ -60,6 +61,7 @@ MODELS: dict[str, str] = {
     "CNN": "aimodels.models.convolutional:CNN",
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
+    "TextCNN": "aimodels.models.text_cnn:TextCNN",
     "GPT": "aimodels.models.gpt:GPT",
     "Darknet53": "aimodels.models.yolov3:Darknet53",
     "FasterRCNN": "aimodels.models.faster_rcnn_model:FasterRCNN",

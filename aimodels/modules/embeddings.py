@@ -24,6 +24,7 @@ class Embedding(nn.Module):
             nn.Embedding has 1, Flax's nn.Embed 1/√D.
         scale: multiply what is looked up by √D (Vaswani et al. 2017, section 3.4); `attend` is not
             scaled.
+        embedding_init: overrides the normal initial values.
         dtype: of the computation.
         param_dtype: of the table.
     """
@@ -32,6 +33,7 @@ class Embedding(nn.Module):
     features: int
     standard_deviation: float = 0.02
     scale: bool = False
+    embedding_init: Initializer | None = None
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -39,7 +41,7 @@ class Embedding(nn.Module):
         """Make the table."""
         self.embedding = self.param(
             "embedding",
-            nn.initializers.normal(self.standard_deviation),
+            self.embedding_init or nn.initializers.normal(self.standard_deviation),
             (self.vocabulary, self.features),
             self.param_dtype,
         )

@@ -3,6 +3,7 @@
 # Short name in a config -> class.
 TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
+    "sequence_classification": "aimodels.tasks.sequence_classification:SequenceClassification",
     "iterative_pruning": "aimodels.tasks.pruning:IterativePruning",
     "simclr": "aimodels.tasks.simclr:SimCLR",
     "language_model": "aimodels.tasks.language_model:LanguageModel",

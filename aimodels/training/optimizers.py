@@ -139,9 +139,19 @@ def adagrad(*, initial_accumulator: float = 0.0, eps: float = 1e-10) -> Rule:
     return _scaled(optax.scale_by_rss(initial_accumulator, eps))
 
 
-def adadelta(*, rho: float = 0.95, eps: float = 1e-6) -> Rule:
-    """Zeiler 2012, algorithm 1; its learning rate is 1."""
-    return _scaled(optax.scale_by_adadelta(rho, eps))
+def adadelta(
+    *, rho: float = 0.95, eps: float = 1e-6, max_norms: tuple[tuple[str, float], ...] = ()
+) -> Rule:
+    """Zeiler 2012, algorithm 1; its learning rate is 1.
+
+    `max_norms`, of (pattern, limit) pairs: after an update, what goes into each output of a
+    parameter that matches, kernel[..., output], is scaled down to that norm where it is longer
+    (Srivastava et al. 2014, section 5.1; Kim 2014).
+    """
+    scaled = _scaled(optax.scale_by_adadelta(rho, eps))
+    if not max_norms:
+        return scaled
+    return lambda parts: optax.chain(scaled(parts), _within(max_norms))
 
 
 def rmsprop(
@@ -311,12 +321,7 @@ def make_optimizer(
     def init(params: Any) -> Any:
         paths = parameter_paths(params)
         for field, of_field in patterns.items():
-            for pattern in of_field:
-                if not any(re.search(pattern, path) for path in paths):
-                    raise UserError(
-                        f"optimizer.{field}: the pattern {pattern!r} matches no parameter. There "
-                        f"are {len(paths)}: {', '.join(paths[:8])}{', ...' * (len(paths) > 8)}"
-                    )
+            _check_matches(field, of_field, paths)
         if common.frozen and all(_matches(common.frozen, path) for path in paths):
             raise UserError(f"optimizer.frozen: {common.frozen} leaves no parameter to train")
         return steps.init(params)
@@ -389,6 +394,33 @@ def _multiply(multipliers: Iterable[tuple[str, Any]]) -> Transformation:
     return optax.GradientTransformation(optax.init_empty_state, update)
 
 
+def _within(max_norms: Iterable[tuple[str, Any]]) -> Transformation:
+    """Updates that end where the first limit that a parameter's path matches still holds."""
+    limits = tuple(max_norms)
+    for pattern, _ in limits:
+        _check_pattern("max_norms", pattern)
+
+    def init(params: Any) -> Any:
+        _check_matches("max_norms", [pattern for pattern, _ in limits], parameter_paths(params))
+        return optax.EmptyState()
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple:
+        def limited(path: tuple, step: Array, weight: Array) -> Array:
+            name = _path(path)
+            limit = next((limit for pattern, limit in limits if re.search(pattern, name)), None)
+            if limit is None:
+                return step
+            after = weight + step
+            norms = jnp.sqrt(jnp.sum(after**2, axis=tuple(range(after.ndim - 1)), keepdims=True))
+            # Where the norm is 0, it isn't longer: the division is by something else.
+            shorter = after * (limit / jnp.where(norms > limit, norms, 1))
+            return jnp.where(norms > limit, shorter, after) - weight
+
+        return jax.tree_util.tree_map_with_path(limited, updates, params), state
+
+    return optax.GradientTransformation(init, update)
+
+
 def _matching(patterns: Iterable[str], negate: bool = False) -> Callable[[Any], Any]:
     """Tree -> tree of bools: whether a parameter's path matches one of the patterns."""
     return lambda tree: jax.tree_util.tree_map_with_path(
@@ -398,6 +430,15 @@ def _matching(patterns: Iterable[str], negate: bool = False) -> Callable[[Any], 
 
 def _matches(patterns: Iterable[str], path: str) -> bool:
     return any(re.search(pattern, path) for pattern in patterns)
+
+
+def _check_matches(field: str, patterns: Iterable[str], paths: list[str]) -> None:
+    for pattern in patterns:
+        if not any(re.search(pattern, path) for path in paths):
+            raise UserError(
+                f"optimizer.{field}: the pattern {pattern!r} matches no parameter. There are "
+                f"{len(paths)}: {', '.join(paths[:8])}{', ...' * (len(paths) > 8)}"
+            )
 
 
 def _path(path: tuple) -> str:

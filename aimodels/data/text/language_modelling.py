@@ -69,8 +69,10 @@ class Text(Dataset):
             num_classes=self.made.vocabulary if ready else None,
             licence=corpus.licence if corpus else "your own",
             citation=corpus.citation if corpus else "",
-            source=corpus.url if corpus else self.corpus,
-            how="fetched from a mirror or the publisher" if corpus else "read from the file",
+            source=corpus.source if corpus else self.corpus,
+            how="fetched from a mirror, the publisher or a package"
+            if corpus
+            else "read from the file",
             notes=f"{corpus.characters:,} characters" if corpus else "",
         )
 

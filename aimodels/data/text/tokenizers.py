@@ -141,6 +141,44 @@ class Bytes(Tokenizer):
         """Nothing."""
 
 
+class SpacedWords(Tokenizer):
+    """What stands between spaces, for text that is cut into words already.
+
+    Args:
+      words: all that there are, each once, in the order of their ids; `<unk>` among them.
+    """
+
+    kind = "spaced_words"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = list(words)
+        self.vocabulary = len(self.words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+
+    def encode(self, text: str) -> np.ndarray:
+        """int32 [T]; words that aren't known are `<unk>`."""
+        unknown_id = self._ids[UNKNOWN]
+        return np.array([self._ids.get(word, unknown_id) for word in text.split()], np.int32)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The words with a space between."""
+        return " ".join(self.words[index] for index in ids)
+
+    def id_of(self, token: str) -> int:
+        """The id of a word."""
+        if token not in self._ids:
+            raise unknown("token", token, self._ids)
+        return self._ids[token]
+
+    def characters(self) -> np.ndarray:
+        """The length of each word."""
+        return np.array([len(word) for word in self.words], np.int32)
+
+    def content(self) -> list[str]:
+        """All words."""
+        return self.words
+
+
 class Subwords(Tokenizer):
     """What the library `tokenizers` makes: words, byte-level BPE, WordPiece or unigram.
 
@@ -217,7 +255,7 @@ class Unigram(Subwords):
 
 
 KINDS: dict[str, type[Tokenizer]] = {
-    each.kind: each for each in (Characters, Bytes, Words, ByteBpe, WordPiece, Unigram)
+    each.kind: each for each in (Characters, Bytes, SpacedWords, Words, ByteBpe, WordPiece, Unigram)
 }
 
 
@@ -230,7 +268,7 @@ def train(
     """A tokenizer made from a corpus; the same corpus gives the same one.
 
     Args:
-      kind: characters, bytes, words, byte_bpe, wordpiece or unigram.
+      kind: characters, bytes, spaced_words, words, byte_bpe, wordpiece or unigram.
       texts: the corpus.
       vocabulary: V, special tokens among them; the kinds that choose their own take none.
       special_tokens: that stand for no text, such as `<pad>`: the first ids.
@@ -240,6 +278,10 @@ def train(
     """
     if kind not in KINDS:
         raise unknown("tokenizer", kind, KINDS)
+    if kind == "spaced_words":
+        return SpacedWords(
+            _most_frequent((text.split() for text in texts), vocabulary, special_tokens)
+        )
     if kind in _TRAINERS:
         if vocabulary is None:
             raise UserError(f"tokenizer {kind}: it needs a vocabulary size, e.g. vocabulary=8192")
@@ -285,6 +327,8 @@ def from_json(text: str) -> Tokenizer:
         return Characters(content)
     if kind == "bytes":
         return Bytes()
+    if kind == "spaced_words":
+        return SpacedWords(content)
     if kind not in KINDS:
         raise unknown("tokenizer", kind, KINDS)
     cls: Any = KINDS[kind]
@@ -302,17 +346,27 @@ def _library() -> Any:
     return tokenizers
 
 
+def _most_frequent(
+    texts: Iterable[Iterable[str]], vocabulary: int | None, special: Sequence[str]
+) -> list[str]:
+    """The special tokens, `<unk>`, and the most frequent words; all of them if V is None."""
+    counts: Counter[str] = Counter()
+    for words in texts:
+        counts.update(words)
+    special = list(dict.fromkeys([*special, UNKNOWN]))
+    for token in special:
+        counts.pop(token, None)
+    # Those of equal count in the order of the alphabet, so that it is the same everywhere.
+    often = sorted(counts, key=lambda word: (-counts[word], word))
+    return [*special, *(often if vocabulary is None else often[: vocabulary - len(special)])]
+
+
 def _words(texts: Iterable[str], vocabulary: int, special: list[str]) -> Words:
     library = _library()
     pattern = library.Regex(WORD)
     splitter = library.pre_tokenizers.Split(pattern, "removed", invert=True)
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(word for word, _ in splitter.pre_tokenize_str(text))
-    special = list(dict.fromkeys([*special, UNKNOWN]))
-    # Those of equal count in the order of the alphabet, so that it is the same everywhere.
-    often = sorted(counts, key=lambda word: (-counts[word], word))[: vocabulary - len(special)]
-    ids = {word: index for index, word in enumerate([*special, *often])}
+    found = ([word for word, _ in splitter.pre_tokenize_str(text)] for text in texts)
+    ids = {word: index for index, word in enumerate(_most_frequent(found, vocabulary, special))}
     inner = library.Tokenizer(library.models.WordLevel(ids, unk_token=UNKNOWN))
     inner.pre_tokenizer = splitter
     return Words(inner)

@@ -6,6 +6,7 @@ import pytest
 from aimodels.data import make
 from aimodels.data.feed import DeviceFeed, HostFeed
 from aimodels.data.source import ArraySource, Windows
+from aimodels.data.text import corpora
 from aimodels.errors import UserError
 
 
@@ -66,6 +67,23 @@ def test_tiny_shakespeare_is_split_as_in_nanogpt(fetched):
     first = dataset.load("train").gather(np.array([0]))["inputs"][0]
     # The ids that nanoGPT's data/shakespeare_char/prepare.py gives "First Citizen".
     assert first[:13].tolist() == [18, 47, 56, 57, 58, 1, 15, 47, 58, 47, 64, 43, 52]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "first", "last"),
+    [
+        ("shakespeare", "ALL'S WELL THAT ENDS WELL", "hastily lead away!\n\n[Exeunt.]"),
+        ("brown", "The Fulton County Grand Jury said Friday", "dress was stupefying ."),
+    ],
+)
+def test_corpora_of_packages_end_in_texts_that_training_never_sees(corpus, first, last, fetched):
+    dataset = fetched("text", corpus=corpus)
+    text = "".join(dataset._parts.values())
+    assert text.startswith(first)
+    assert text.strip().endswith(last)
+    assert len(text) == corpora.named(corpus).characters
+    windows = dataset.load("validation").gather(np.array([0]))
+    assert dataset.made.decode(windows["inputs"][0]) == dataset._parts["validation"][:64]
 
 
 def test_bad_files_are_named(tmp_path):

@@ -12,7 +12,7 @@ LINES = [
     "Speak, speak! Naïve façades — 10 € each.\n",
 ] * 20
 SIZES = {"characters": None, "bytes": None, "words": 25, "byte_bpe": 300, "wordpiece": 120}
-SIZES["unigram"] = 60
+SIZES |= {"unigram": 60, "spaced_words": None}
 
 
 def make(kind, **fields):
@@ -61,6 +61,16 @@ def test_rare_words_are_one_token():
     tokenizer = tokenizers.train("words", ["a a a b b c"], 3)
     assert tokenizer.encode("a b c d").tolist() == [1, 2, 0, 0]
     assert tokenizer.id_of(tokenizers.UNKNOWN) == 0
+
+
+def test_spaced_words_are_all_that_there_are_unless_a_size_is_given():
+    tokenizer = tokenizers.train("spaced_words", ["it 's <unk> it"])
+    assert tokenizer.words == ["<unk>", "it", "'s"]
+    assert tokenizer.encode("'s it new").tolist() == [2, 1, 0]
+    assert tokenizer.decode([1, 2, 0]) == "it 's <unk>"
+    assert tokenizers.train("spaced_words", ["a b b"], 2, ["<pad>"]).words == ["<pad>", "<unk>"]
+    with pytest.raises(UserError, match="token"):
+        tokenizer.id_of("new")
 
 
 def test_special_tokens_are_first():
