@@ -208,6 +208,8 @@ def _export(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
     )
     print(f"{options.output}: {said}")
+
+
 def _generate(options: argparse.Namespace) -> None:
     from aimodels.models.generation import Sampling
     from aimodels.training.generate import stream, tokenizer_of
