@@ -225,4 +225,4 @@ class RelativePositionBias(nn.Module):
             self.max_distance,
             both_ways=self.both_ways,
         )
-        return jnp.moveaxis(table.astype(self.dtype)[buckets], -1, -3)
+        return jnp.moveaxis(jnp.asarray(table, self.dtype)[buckets], -1, -3)

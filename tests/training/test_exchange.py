@@ -209,7 +209,9 @@ def test_a_folder_of_transformers_says_itself_what_it_is(tmp_path, capsys):
     np.testing.assert_allclose(found[valid], golden["logits"][valid], rtol=0, atol=1e-4 * largest)
     arguments = [f"--workdir={workdir}", "--prompt=a b c", "--tokens=4", "--temperature=0"]
     assert main(["generate", *arguments]) == 0, capsys.readouterr().err
-    assert len(capsys.readouterr().out.splitlines()[-1].split()) == 7
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("a b c")
+    assert len(said) > len("a b c") + 4
     # And out again, with all that transformers needs.
     arguments = [f"--workdir={workdir}", "--naming=huggingface", f"--output={out}"]
     assert main(["export", *arguments]) == 0, capsys.readouterr().err
