@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from aimodels.config import Config, load_config, resolve
 from aimodels.data.pretrained import WEIGHTS, pretrained
-from aimodels.data.text.huggingface_tokenizers import from_huggingface, to_huggingface
+from aimodels.data.text.huggingface_tokenizers import as_ours, as_theirs
 from aimodels.errors import UserError
 from aimodels.files import write_atomically
 from aimodels.models import huggingface_configs
@@ -22,7 +22,6 @@ from aimodels.tasks.base import State, SupervisedTask
 from aimodels.training.assembly import Assembly, count, prepare_jax
 from aimodels.training.build import abstract_batch, make_model
 from aimodels.training.checkpoints import Checkpoints
-from aimodels.training.generate import tokenizer_of
 from aimodels.training.initial_weights import source
 from aimodels.training.load import config_of, load, read_variables
 from aimodels.training.workdir import opened
@@ -76,7 +75,7 @@ def import_weights(
             "aimodels import takes --model=NAME or --config=FILE, one of them; with "
             "--from=huggingface, none where there is a config.json beside the file"
         )
-    kept = None if tokenizer is None else from_huggingface(tokenizer).to_json()
+    kept = None if tokenizer is None else as_ours(tokenizer, resolved.model.vocabulary)
     assembly = Assembly(resolved)
     task = assembly.task()
     if not isinstance(task, SupervisedTask):
@@ -174,10 +173,10 @@ def export(
     if described is not None and not output.suffix:
         output.mkdir(parents=True, exist_ok=True)
         write_atomically(output / "config.json", json.dumps(described, indent=2))
-        if (Path(workdir) / "tokenizer.json").is_file():
-            content = to_huggingface(tokenizer_of(Path(workdir)))
-            if content is not None:
-                write_atomically(output / "tokenizer.json", content)
+        kept = Path(workdir) / "tokenizer.json"
+        tokenizer = as_theirs(kept.read_text()) if kept.is_file() else None
+        if tokenizer is not None:
+            write_atomically(output / "tokenizer.json", tokenizer)
         output = output / "model.safetensors"
     write_safetensors(output, state)
     return f"{len(state)} arrays, {sum(array.size for array in state.values()):,} numbers"

@@ -99,5 +99,8 @@ def sentence_encoder(path: str = "minilm_l6_v2", **fields: Any) -> SentenceEncod
     shapes = jax.eval_shape(model.init, jax.random.key(0), ids)
     variables = from_state_dict("huggingface", model, read_weights(file), shapes)
     return SentenceEncoder(
-        model, jax.tree.map(jnp.asarray, variables), from_huggingface(tokenizer), **fields
+        model,
+        jax.tree.map(jnp.asarray, variables),
+        from_huggingface(tokenizer, model.vocabulary),
+        **fields,
     )

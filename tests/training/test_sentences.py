@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 import aimodels
-from aimodels.data.text.huggingface_tokenizers import (
-    encoder_inputs,
-    from_huggingface,
-    to_huggingface,
-)
+from aimodels.data.text.huggingface_tokenizers import as_theirs, encoder_inputs, from_huggingface
 from aimodels.data.text.tokenizers import train
 from aimodels.errors import UserError
 from aimodels.training.exchange import export, import_weights
@@ -72,7 +68,7 @@ def test_tokenizers_come_in_and_go_out():
     pytest.importorskip("tokenizers")
     texts = ["the cat sat on the mat", "a dog sat on a log"] * 20
     trained = train("wordpiece", texts, 60, special_tokens=("[PAD]", "[CLS]", "[SEP]"))
-    content = json.loads(to_huggingface(trained))
+    content = json.loads(as_theirs(trained.to_json()))
     content["padding"] = {
         "strategy": {"Fixed": 9},
         "direction": "Right",
@@ -87,7 +83,7 @@ def test_tokenizers_come_in_and_go_out():
         "sep": ["[SEP]", special["[SEP]"]],
         "cls": ["[CLS]", special["[CLS]"]],
     }
-    read = from_huggingface(json.dumps(content))
+    read = from_huggingface(json.dumps(content), 60)
     assert read.kind == "wordpiece"
     plain = trained.encode("a cat").tolist()
     assert read.encode("a cat").tolist() == plain  # not padded
@@ -108,7 +104,9 @@ def test_tokenizers_come_in_and_go_out():
         ('{"model": {"type": "BPEE"}}', "unknown type"),
     ):
         with pytest.raises(UserError, match=says):
-            from_huggingface(text)
+            from_huggingface(text, 60)
+    with pytest.raises(UserError, match="has ids up to .* a vocabulary of 20: they don't belong"):
+        from_huggingface(json.dumps(content), 20)
     with pytest.raises(UserError, match="puts no special tokens"):
         encoder_inputs(train("bytes", texts), ["a"])
     with pytest.raises(UserError, match="there are no texts"):

@@ -5,51 +5,67 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aimodels.data.text.tokenizers import (
-    ByteBpe,
-    Subwords,
-    Tokenizer,
-    Unigram,
-    WordPiece,
-    Words,
-)
+from aimodels.data.text.tokenizers import Subwords, Tokenizer, from_json
 from aimodels.errors import UserError, unknown
 
 # The model's type in their file -> our kind.
-TYPES: dict[str, type[Subwords]] = {
-    "BPE": ByteBpe,
-    "Unigram": Unigram,
-    "WordLevel": Words,
-    "WordPiece": WordPiece,
-}
+KINDS = {"BPE": "byte_bpe", "Unigram": "unigram", "WordLevel": "words", "WordPiece": "wordpiece"}
 
 
-def from_huggingface(text: str) -> Subwords:
-    """The tokenizer that a tokenizer.json describes; how it pads and cuts is left out.
+def as_ours(text: str, vocabulary: int) -> str:
+    """tokenizer.json as a run keeps it; how it pads and cuts is left out.
+
+    Args:
+      text: of the file.
+      vocabulary: V of the model that is to read its ids; it may be larger than the tokenizer's.
 
     Raises:
-      UserError: it is no tokenizer, or of another kind.
+      UserError: it is no tokenizer, of another kind, or has more ids than the model.
     """
     try:
         content = json.loads(text)
         kind = content["model"]["type"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"this is no tokenizer.json of Hugging Face: {error!r}") from error
-    if kind not in TYPES:
-        raise unknown("type of tokenizer", kind, TYPES)
+    if kind not in KINDS:
+        raise unknown("type of tokenizer", kind, KINDS)
+    vocab = content["model"].get("vocab", {})
+    ids = list(vocab.values()) if isinstance(vocab, dict) else list(range(len(vocab)))
+    ids += [token["id"] for token in content.get("added_tokens") or ()]
+    if max(ids, default=0) >= vocabulary:
+        raise UserError(
+            f"tokenizer.json has ids up to {max(ids)}, and the model a vocabulary of {vocabulary}: "
+            "they don't belong together"
+        )
+    content |= {"padding": None, "truncation": None}
+    return json.dumps({"kind": KINDS[kind], "content": content}, ensure_ascii=False)
+
+
+def as_theirs(text: str) -> str | None:
+    """What a run keeps as tokenizer.json of theirs; None of characters and bytes."""
+    found = json.loads(text)
+    if found["kind"] not in KINDS.values():
+        return None
+    return json.dumps(found["content"], ensure_ascii=False)
+
+
+def from_huggingface(text: str, vocabulary: int) -> Tokenizer:
+    """The tokenizer that a tokenizer.json describes.
+
+    Args:
+      text: as in `as_ours`.
+      vocabulary: as in `as_ours`.
+
+    Raises:
+      UserError: as `as_ours`; or the library can't read it.
+    """
+    ours = as_ours(text, vocabulary)
     try:
-        return TYPES[kind].restore(content | {"padding": None, "truncation": None})
+        return from_json(ours)
     except UserError:
         raise
     except Exception as error:  # the library raises no other
         raise UserError(f"this tokenizer.json can't be read: {error}") from error
-
-
-def to_huggingface(tokenizer: Tokenizer) -> str | None:
-    """tokenizer.json; None of characters and bytes, which have none."""
-    if not isinstance(tokenizer, Subwords):
-        return None
-    return json.dumps(tokenizer.content(), ensure_ascii=False)
 
 
 def encoder_inputs(
