@@ -1,5 +1,7 @@
 """What is hidden, how often and as what; the task learns; text to text learns too."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,8 @@ from aimodels.tasks.losses import softmax_cross_entropy
 from aimodels.tasks.masked_language_model import MaskedLanguageModel, hide
 from aimodels.tasks.text_to_text import TextToText
 
+# Little is computed: to compile well would take longer.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 TINY = {"width": 16, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
 
 
@@ -61,15 +65,15 @@ def test_only_candidates_are_hidden():
 def test_the_task_learns_what_words_stand_together():
     """Each text is one word, all over: a hidden one is as those around it."""
     model = BERT(head="masked_language_model", vocabulary=20, max_length=12, **TINY)
-    task = MaskedLanguageModel(model, optax.adam(3e-3), mask_token=3, special_tokens=(0, 1))
+    task = MaskedLanguageModel(model, optax.adam(1e-2), mask_token=3, special_tokens=(0, 1))
     words = jax.random.randint(jax.random.key(0), (64, 1), 4, 20)
     inputs = jnp.tile(words, (1, 12)).at[:, 0].set(1)
     batch = {"inputs": inputs, "lengths": jnp.full(64, 12)}
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICKLY)
     def run(key):
         state = task.init(key, batch)
-        keys = jax.random.split(key, 150)
+        keys = jax.random.split(key, 100)
         state, metrics = jax.lax.scan(lambda s, k: task.train_step(s, batch, k), state, keys)
         return state, metrics["loss"]
 
@@ -101,10 +105,10 @@ def test_text_to_text_learns_to_copy():
     texts = jax.random.randint(jax.random.key(0), (64, 4), 2, 12)
     batch = {"inputs": texts, "targets": texts, "target_lengths": jnp.array([4, 2] * 32)}
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICKLY)
     def run(key):
         state = task.init(key, batch)
-        keys = jax.random.split(key, 400)
+        keys = jax.random.split(key, 300)
         state, metrics = jax.lax.scan(lambda s, k: task.train_step(s, batch, k), state, keys)
         return state, metrics["loss"]
 
