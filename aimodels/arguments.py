@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "file",
         metavar="FILE",
-        help=".safetensors, .pth, .bin; or weights that `data fetch` brings, by name",
+        help=".safetensors, .pth, .bin, or its folder; or what `data fetch` brings, by name",
     )
     importing.add_argument(
         "--from",

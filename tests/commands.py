@@ -134,7 +134,8 @@ def _check_workdir(options, _, made):
 def _check_import(options, overrides, made):
     if options.file not in WEIGHTS:
         raise ValueError(f"{options.file} is no weights that can be fetched")
-    resolve(model(options.source, options.model).config(), overrides)
+    if options.model is not None:  # else the config.json beside the file says what it is
+        resolve(model(options.source, options.model).config(), overrides)
     made.add(options.workdir)
 
 

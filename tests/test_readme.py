@@ -62,7 +62,7 @@ def test_the_commands_of_readme_run_in_their_order(
     tmp_path, monkeypatch, fetched, fetched_weights, capsys
 ):
     fetched("mnist1d"), fetched("uci_regression"), fetched("sentence_classification")
-    fetched_weights("efficientnet_lite0")
+    fetched_weights("efficientnet_lite0"), fetched_weights("minilm_l6_v2")
     pictures = fetched("fashion_mnist").load("test").gather(np.arange(2))["inputs"][..., 0]
     (tmp_path / "more").mkdir()
     for name, picture in zip(("shirt.png", "more/boot.png"), pictures, strict=True):

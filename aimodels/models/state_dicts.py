@@ -7,8 +7,11 @@
 All are pure functions on NumPy arrays; nothing here needs PyTorch. In "ours" an array is called by
 its path, as "params/head/kernel". In the others' names convolutions are [F, C, H, W], and
 [H, W, C, F] here, those of video [F, C, T, H, W] and [T, H, W, C, F]; matrices are transposed, and
-one that reads a flattened map reads [C, H, W] there and [H, W, C] here. A new naming is a module
-with `FAMILIES`, and a line in `NAMINGS`.
+one that reads a flattened map reads [C, H, W] there and [H, W, C] here. Tables of vectors are
+[V, D] in both. A new naming is a module with `FAMILIES`, and a line in `NAMINGS`. It may also have,
+by a model's class, `PREFIXES` (what names begin with but those of heads), `SURPLUS` (names that our
+model has no array for) and `UNTURNED` (classes whose matrices are [in, out] there too), and
+`RENAMED` (other spellings of names).
 """
 
 import dataclasses
@@ -39,6 +42,7 @@ OURS = "ours"
 # The leaf's name here -> there.
 LEAVES = {
     "kernel": "weight",
+    "embedding": "weight",
     "scale": "weight",
     "bias": "bias",
     "mean": "running_mean",
@@ -59,11 +63,12 @@ class Place:
     Attributes:
         name: theirs, as "layer1.0.conv1.weight".
         paths: ours, as ("params", "head", "kernel"). More than one: theirs is ours one behind the
-            other, along their first axis.
+            other.
         shape: theirs.
         size: the side of the square map that a matrix reads flattened; 1 for any other array.
         leading: axes of 1 that theirs has in front of ours.
         turned: their axes are PyTorch's; else they are ours.
+        axis: theirs, along which several of ours are one behind the other.
     """
 
     name: str
@@ -72,14 +77,16 @@ class Place:
     size: int = 1
     leading: int = 0
     turned: bool = True
+    axis: int = 0
 
     def to_theirs(self, arrays: list[np.ndarray]) -> np.ndarray:
         """Our arrays, one for each path, as theirs."""
-        return np.concatenate([self._turned(array) for array in arrays])
+        return np.concatenate([self._turned(array) for array in arrays], self.axis)
 
     def to_ours(self, array: np.ndarray) -> list[np.ndarray]:
         """Their array as ours, one for each path."""
-        return [self._returned(part) for part in np.split(array, len(self.paths))]
+        parts = np.split(array, len(self.paths), self.axis)
+        return [self._returned(part) for part in parts]
 
     def _turned(self, array: np.ndarray) -> np.ndarray:
         if not self.turned or self.leading:
@@ -119,7 +126,9 @@ def places(naming: str, model: nn.Module, variables: Mapping[str, Any]) -> list[
             Place("/".join(path), (path,), leaf.shape, turned=False)
             for path, leaf in leaves.items()
         ]
-    families = _module(naming).FAMILIES
+    module_of_names = _module(naming)
+    families = module_of_names.FAMILIES
+    as_here = getattr(module_of_names, "UNTURNED", ())
     family = type(model).__name__
     if family not in families:
         raise unknown(f"model with names of {naming}", family, families)
@@ -132,9 +141,14 @@ def places(naming: str, model: nn.Module, variables: Mapping[str, Any]) -> list[
         if len(paths) > 1:  # Flax sorts them: key, query, value
             paths.sort(key=lambda path: QUERY_KEY_VALUE.index(path[-2]))
         shape, module = leaves[paths[0]].shape, "/".join(paths[0][1:-1])
-        leading = _leading(paths[0], shape)
+        leading = _leading(family, paths[0], shape)
         if leading:
             found.append(Place(name, tuple(paths), ((1,) * leading + shape), leading=leading))
+            continue
+        if paths[0][-1] == "embedding" or family in as_here:
+            axis = len(shape) - 1
+            whole = (*shape[:axis], shape[axis] * len(paths))
+            found.append(Place(name, tuple(paths), whole, turned=False, axis=axis))
             continue
         turned = {5: (4, 3, 0, 1, 2), 4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(shape)]
         first, *rest = (shape[axis] for axis in turned)
@@ -203,13 +217,14 @@ def fitted(
         if not name.endswith(IGNORED) and not _matches(ignore, name)
     }
     state = _renamed(naming, model, state, expected)
+    state, problems = _without_surplus(naming, model, state, expected)
     given = set(state)
     unwanted = {
         name
         for name, place in expected.items()
         if all(_matches(new, "/".join(path[1:])) for path in place.paths)
     }
-    problems = [f"missing: {name}" for name in sorted(expected.keys() - given - unwanted)]
+    problems += [f"missing: {name}" for name in sorted(expected.keys() - given - unwanted)]
     problems += [f"unknown: {name}" for name in sorted(given - expected.keys())]
     found: dict[Path, np.ndarray] = {}
     for name in sorted(given & expected.keys() - unwanted):
@@ -219,7 +234,7 @@ def fitted(
             continue
         arrays = place.to_ours(array) if array.shape == place.shape else []
         as_ours = place.leading or not place.turned
-        if not arrays and as_ours and array.ndim == len(place.shape):
+        if not arrays and as_ours and array.ndim == len(place.shape) and len(place.paths) == 1:
             path = place.paths[0]
             resized = resize(path, place.to_ours(array)[0], leaves[path].shape)
             arrays = [] if resized is None else [resized]
@@ -247,10 +262,34 @@ def _renamed(
             name if name in expected else paths.get(name.partition("/")[2], name): array
             for name, array in state.items()
         }
-    prefix = getattr(_module(naming), "PREFIXES", {}).get(type(model).__name__, "")
-    if any(name.startswith(prefix) for name in state):
+    module = _module(naming)
+    for pattern, usual in getattr(module, "RENAMED", ()):
+        state = {re.sub(pattern, usual, name): array for name, array in state.items()}
+    prefix = getattr(module, "PREFIXES", {}).get(type(model).__name__, "")
+    prefix = prefix(model) if callable(prefix) else prefix
+    has, wants = (any(name.startswith(prefix) for name in names) for names in (state, expected))
+    if has == wants:
         return state
+    if has:
+        return {name.removeprefix(prefix): array for name, array in state.items()}
     return {name if name in expected else prefix + name: array for name, array in state.items()}
+
+
+def _without_surplus(
+    naming: str, model: nn.Module, state: Mapping[str, Any], expected: Collection[str]
+) -> tuple[Mapping[str, Any], list[str]]:
+    """The state dict without what our model has no array for, and what is wrong with that."""
+    surplus = getattr(_module(naming), "SURPLUS", {}) if naming != OURS else {}
+    patterns = surplus[type(model).__name__](model) if type(model).__name__ in surplus else {}
+    kept, problems = dict(state), []
+    for name in state.keys() - set(expected):
+        for pattern, original in patterns.items():
+            if re.fullmatch(pattern, name):
+                array = kept.pop(name)
+                if original in state and not np.array_equal(array, state[original]):
+                    problems.append(f"{name}: differs from {original}, which it is in this model")
+                break
+    return kept, sorted(problems)
 
 
 def _module(naming: str) -> Any:
@@ -277,8 +316,10 @@ def _name(naming: str, rules: Rules, path: Path) -> str:
     raise UserError(f"the parameters {whole!r} have no name in state dicts of {naming}.")
 
 
-def _leading(path: Path, shape: tuple[int, ...]) -> int:
-    """How many axes of 1 others put in front: class tokens and positions are rows of a batch."""
+def _leading(family: str, path: Path, shape: tuple[int, ...]) -> int:
+    """How many axes of 1 others put in front: ViT's class tokens and positions are of a batch."""
+    if family != "VisionTransformer":
+        return 0
     if path[1:] == ("class_token",):
         return 2
     return 1 if path[1:] == ("positions", "embedding") and len(shape) == 2 else 0

@@ -13,7 +13,11 @@ from flax import struct
 from aimodels.errors import UserError, unknown
 from aimodels.modules.dense import Dense
 from aimodels.modules.dropout import Dropout
-from aimodels.modules.initializers import Initializer
+from aimodels.modules.initializers import (
+    Initializer,
+    divided_initializer,
+    kernel_initializer,
+)
 from aimodels.modules.positions import rotate
 
 IMPLEMENTATIONS = ("direct", "xla", "cudnn")
@@ -116,6 +120,7 @@ def attention_weights(
     *,
     mask: jax.Array | None = None,
     bias: jax.Array | None = None,
+    scale: float | None = None,
     may_be_empty: bool = True,
 ) -> jax.Array:
     """softmax(Q Kᵀ / √K + bias) over the keys that the mask allows.
@@ -126,6 +131,7 @@ def attention_weights(
             2023).
         mask: boolean, broadcastable to [B, N, T, S].
         bias: added to the logits, broadcastable to [B, N, T, S].
+        scale: of Q Kᵀ, instead of 1 / √K.
         may_be_empty: False promises that the mask leaves every query a key, and saves a pass.
 
     Returns:
@@ -138,7 +144,7 @@ def attention_weights(
     query = jnp.moveaxis(query, 1, 2).reshape(batch, key_heads, heads // key_heads * time, width)
     logits = jnp.einsum(
         "bmqk,bmsk->bmqs",
-        query * jnp.asarray(width**-0.5, query.dtype),
+        query * jnp.asarray(width**-0.5 if scale is None else scale, query.dtype),
         jnp.moveaxis(key, 1, 2),
         preferred_element_type=jnp.promote_types(query.dtype, jnp.float32),
     ).reshape(batch, heads, time, size)
@@ -178,6 +184,8 @@ class MultiHeadAttention(nn.Module):
         rotary: turn queries and keys by their positions: "half" or "interleaved", see
             `aimodels.modules.positions.rotate`; None does not. For self-attention.
         rotary_base: the base of the rotary wavelengths.
+        scaled: False leaves the logits as they are; instead of them, the initial kernel of the
+            queries is divided by √K (Raffel et al. 2020's code).
         dropout_rate: on the weights; may be traced.
         use_bias: all four projections add a bias.
         implementation: "direct" (here), or jax.nn.dot_product_attention's "xla" or "cudnn" (flash
@@ -197,6 +205,7 @@ class MultiHeadAttention(nn.Module):
     is_causal: bool = False
     rotary: str | None = None
     rotary_base: float = 10_000.0
+    scaled: bool = True
     dropout_rate: float | jax.Array = 0.0
     use_bias: bool = True
     implementation: str = "direct"
@@ -228,7 +237,12 @@ class MultiHeadAttention(nn.Module):
                 param_dtype=self.param_dtype,
             )
 
-        self.query = dense(self.num_heads * self.width_per_head, self.kernel_init)
+        query_init = self.kernel_init
+        if not self.scaled:
+            query_init = divided_initializer(
+                self.kernel_init or kernel_initializer(self.initializer), self.width_per_head**0.5
+            )
+        self.query = dense(self.num_heads * self.width_per_head, query_init)
         self.key = dense(self.key_value_heads * self.width_per_head, self.kernel_init)
         self.value = dense(self.key_value_heads * self.width_per_head, self.kernel_init)
         self.out = dense(self.width, self.out_kernel_init or self.kernel_init)
@@ -298,7 +312,12 @@ class MultiHeadAttention(nn.Module):
         )
 
     def decode(
-        self, inputs: jax.Array, cache: KeyValueCache, *, lengths: jax.Array | None = None
+        self,
+        inputs: jax.Array,
+        cache: KeyValueCache,
+        *,
+        lengths: jax.Array | None = None,
+        bias: jax.Array | None = None,
     ) -> tuple[jax.Array, KeyValueCache]:
         """Causal self-attention of T more tokens, behind those in the cache.
 
@@ -308,6 +327,7 @@ class MultiHeadAttention(nn.Module):
             inputs: [B, T, D], the next tokens.
             cache: of the tokens before them, from `empty_cache` or the last call.
             lengths: [B], how many of the T are valid (all, when None): prompts padded at the end.
+            bias: added to the logits, broadcastable to [B, N, T, S], S being the cache's capacity.
 
         Returns:
             [B, T, width] and the cache with the tokens added.
@@ -321,7 +341,7 @@ class MultiHeadAttention(nn.Module):
             query, key = self._rotate(query, positions), self._rotate(key, positions)
         cache = cache.append(key, value, lengths)
         mask = jnp.arange(cache.key.shape[1]) <= positions[:, None, :, None]
-        return self._attend(query, cache.key, cache.value, mask, may_be_empty=False), cache
+        return self._attend(query, cache.key, cache.value, mask, bias, may_be_empty=False), cache
 
     def remember(self, memory: jax.Array, lengths: jax.Array | None = None) -> KeyValueCache:
         """The keys and values of a memory [B, S, D'], computed once for many `recall`s."""
@@ -358,16 +378,24 @@ class MultiHeadAttention(nn.Module):
         train: bool = False,
     ) -> jax.Array:
         sows = self.is_mutable_collection("intermediates")
-        rate = self.dropout_rate
+        rate, scale = self.dropout_rate, None if self.scaled else 1.0
         drops = train and not (isinstance(rate, (int, float)) and rate == 0)
         if self.implementation == "direct" or sows or drops:
-            weights = attention_weights(query, key, mask=mask, bias=bias, may_be_empty=may_be_empty)
+            weights = attention_weights(
+                query, key, mask=mask, bias=bias, scale=scale, may_be_empty=may_be_empty
+            )
             self.sow("intermediates", "attention_weights", weights)
             outputs = attend(self.dropout(weights, deterministic=not train), value)
         else:
             implementation: Any = self.implementation
             outputs = jax.nn.dot_product_attention(
-                query, key, value, bias=bias, mask=mask, implementation=implementation
+                query,
+                key,
+                value,
+                bias=bias,
+                mask=mask,
+                scale=scale,
+                implementation=implementation,
             )
             if (
                 mask is not None and may_be_empty

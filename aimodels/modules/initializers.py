@@ -33,6 +33,15 @@ KERNELS: dict[str, Initializer] = {
 }
 
 
+def divided_initializer(initializer: Initializer, divisor: float) -> Initializer:
+    """Another's values, divided."""
+
+    def initialize(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+        return initializer(key, shape, dtype) / divisor
+
+    return initialize
+
+
 def uniform(bound: float) -> Initializer:
     """U(-bound, bound)."""
 

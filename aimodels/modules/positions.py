@@ -1,10 +1,12 @@
-"""Where a token stands: sinusoidal, learned and rotary positions.
+"""Where a token stands: sinusoidal, learned, rotary and relative positions.
 
 Sinusoidal and learned positions are added to the tokens once, at the bottom of a Transformer;
-rotary positions turn the queries and keys of every attention (`MultiHeadAttention(rotary=...)`).
+rotary positions turn the queries and keys of every attention (`MultiHeadAttention(rotary=...)`);
+relative positions are added to the logits of every attention (its `bias`).
 All take explicit positions too, which decoding with a cache needs.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -152,3 +154,75 @@ class LearnedPositions(nn.Module):
         )
         rows = table[:length] if positions is None else jnp.take(table, positions, axis=0)
         return inputs.astype(self.dtype) + rows.astype(self.dtype)
+
+
+def relative_buckets(
+    distance: jax.Array, num_buckets: int = 32, max_distance: int = 128, *, both_ways: bool = True
+) -> jax.Array:
+    """The bucket of a distance, key's place - query's: Raffel et al. 2020, section 2.1, their code.
+
+    Half of the buckets are of one distance each, the others grow logarithmically up to
+    max_distance; what is further falls into the last one.
+
+    Args:
+        distance: [...] whole numbers.
+        num_buckets: of both ways together.
+        max_distance: from where on all are alike.
+        both_ways: half of the buckets are for keys behind the query; else those count as distance
+            0, since a causal query never sees them.
+
+    Returns:
+        [...] int32, 0 .. num_buckets - 1.
+    """
+    first = jnp.zeros_like(distance)
+    if both_ways:
+        num_buckets //= 2
+        first = jnp.where(distance > 0, num_buckets, 0)
+        distance = jnp.abs(distance)
+    else:
+        distance = jnp.maximum(-distance, 0)
+    exact = num_buckets // 2
+    share = jnp.log(jnp.maximum(distance, 1).astype(jnp.float32) / exact)
+    share = share / math.log(max_distance / exact)
+    far = exact + (share * (num_buckets - exact)).astype(jnp.int32)
+    near = jnp.where(distance < exact, distance, jnp.minimum(far, num_buckets - 1))
+    return (first + near).astype(jnp.int32)
+
+
+class RelativePositionBias(nn.Module):
+    """A learned number for each head and bucket of distances, to be added to attention's logits.
+
+    Raffel et al. 2020, section 2.1; all layers of a stack share it. The parameter is embedding
+    [num_buckets, N].
+
+    Attributes:
+        num_heads: N.
+        num_buckets: see `relative_buckets`.
+        max_distance: see `relative_buckets`.
+        both_ways: see `relative_buckets`; False for causal attention.
+        embedding_init: initial numbers.
+        dtype: of the result.
+        param_dtype: of the parameters.
+    """
+
+    num_heads: int
+    num_buckets: int = 32
+    max_distance: int = 128
+    both_ways: bool = True
+    embedding_init: Callable[..., jax.Array] = nn.initializers.normal(0.02)
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, queries: jax.Array, keys: jax.Array) -> jax.Array:
+        """Places of queries [T] or [B, T] and of keys [S] -> [N, T, S] or [B, N, T, S]."""
+        table = self.param(
+            "embedding", self.embedding_init, (self.num_buckets, self.num_heads), self.param_dtype
+        )
+        buckets = relative_buckets(
+            keys - queries[..., None],
+            self.num_buckets,
+            self.max_distance,
+            both_ways=self.both_ways,
+        )
+        return jnp.moveaxis(jnp.asarray(table, self.dtype)[buckets], -1, -3)

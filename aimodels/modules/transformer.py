@@ -96,6 +96,7 @@ class TransformerBlock(nn.Module):
     Attributes:
         num_heads: N.
         width: D of inputs and outputs.
+        head_width: K; D / N when None.
         mlp_width: between the feed-forward's layers; 4 D when None.
         norm_position: "pre" or "post".
         norm: "layer" or "rms".
@@ -107,6 +108,7 @@ class TransformerBlock(nn.Module):
         num_key_value_heads: see `MultiHeadAttention`.
         rotary: see `MultiHeadAttention`.
         rotary_base: see `MultiHeadAttention`.
+        scaled: see `MultiHeadAttention`.
         dropout_rate: on what each sublayer adds; may be traced.
         attention_dropout_rate: on attention weights; dropout_rate when None.
         hidden_dropout_rate: inside the feed-forward; dropout_rate when None.
@@ -123,6 +125,7 @@ class TransformerBlock(nn.Module):
 
     num_heads: int
     width: int
+    head_width: int | None = None
     mlp_width: int | None = None
     norm_position: str = "post"
     norm: str = "layer"
@@ -134,6 +137,7 @@ class TransformerBlock(nn.Module):
     num_key_value_heads: int | None = None
     rotary: str | None = None
     rotary_base: float = 10_000.0
+    scaled: bool = True
     dropout_rate: float | jax.Array = 0.0
     attention_dropout_rate: float | jax.Array | None = None
     hidden_dropout_rate: float | jax.Array | None = None
@@ -153,7 +157,9 @@ class TransformerBlock(nn.Module):
         attention = MultiHeadAttention(
             num_heads=self.num_heads,
             width=self.width,
+            head_width=self.head_width,
             num_key_value_heads=self.num_key_value_heads,
+            scaled=self.scaled,
             dropout_rate=self._or_default(self.attention_dropout_rate),
             use_bias=self.use_bias,
             implementation=self.implementation,
@@ -195,6 +201,7 @@ class TransformerBlock(nn.Module):
         lengths: jax.Array | None = None,
         memory_lengths: jax.Array | None = None,
         attention_mask: jax.Array | None = None,
+        bias: jax.Array | None = None,
         train: bool = False,
     ) -> jax.Array:
         """Run the block.
@@ -205,6 +212,7 @@ class TransformerBlock(nn.Module):
             lengths: [B], valid tokens of the inputs.
             memory_lengths: [B], valid tokens of the memory.
             attention_mask: of self-attention, boolean [T, S], [B, T, S] or [B, 1 or N, T, S].
+            bias: added to self-attention's logits, broadcastable to [B, N, T, S].
             train: dropout is on.
 
         Returns:
@@ -219,6 +227,7 @@ class TransformerBlock(nn.Module):
             self._before(inputs, self.attention_norm),
             lengths=lengths,
             attention_mask=attention_mask,
+            bias=bias,
             train=train,
         )
         hidden = self._after(inputs, added, self.attention_norm, train=train)
@@ -234,7 +243,7 @@ class TransformerBlock(nn.Module):
     def empty_cache(self, batch: int, capacity: int) -> BlockCache:
         """What `decode` starts from; call it on the module itself, it needs no parameters."""
         heads = self.num_key_value_heads or self.num_heads
-        head_width = self.width // self.num_heads
+        head_width = self.head_width or self.width // self.num_heads
         return BlockCache(KeyValueCache.empty(batch, capacity, heads, head_width, self.dtype))
 
     def remember(
@@ -244,11 +253,16 @@ class TransformerBlock(nn.Module):
         return cache.replace(memory=self.memory_attention.remember(memory, lengths))  # pyright: ignore[reportAttributeAccessIssue]
 
     def decode(
-        self, inputs: jax.Array, cache: BlockCache, *, lengths: jax.Array | None = None
+        self,
+        inputs: jax.Array,
+        cache: BlockCache,
+        *,
+        lengths: jax.Array | None = None,
+        bias: jax.Array | None = None,
     ) -> tuple[jax.Array, BlockCache]:
         """The next T tokens [B, T, D] -> [B, T, D] and the cache; `MultiHeadAttention.decode`."""
         added, attention_cache = self.attention.decode(
-            self._before(inputs, self.attention_norm), cache.attention, lengths=lengths
+            self._before(inputs, self.attention_norm), cache.attention, lengths=lengths, bias=bias
         )
         hidden = self._after(inputs, added, self.attention_norm, train=False)
         if self.cross_attention:
@@ -325,6 +339,7 @@ class Transformer(nn.Module):
         lengths: jax.Array | None = None,
         memory_lengths: jax.Array | None = None,
         attention_mask: jax.Array | None = None,
+        bias: jax.Array | None = None,
         train: bool = False,
     ) -> jax.Array:
         """Run the stack; the arguments are those of `TransformerBlock`."""
@@ -332,6 +347,7 @@ class Transformer(nn.Module):
             "lengths": lengths,
             "memory_lengths": memory_lengths,
             "attention_mask": attention_mask,
+            "bias": bias,
             "train": train,
         }
         hidden = divided(inputs)
@@ -386,11 +402,12 @@ class Transformer(nn.Module):
         cache: tuple[BlockCache, ...],
         *,
         lengths: jax.Array | None = None,
+        bias: jax.Array | None = None,
     ) -> tuple[jax.Array, tuple[BlockCache, ...]]:
         """The next T tokens [B, T, D] -> [B, T, D] and the cache; `MultiHeadAttention.decode`."""
         hidden, caches = inputs, []
         for block, each in zip(self.blocks, cache, strict=True):
-            hidden, new = block.decode(hidden, each, lengths=lengths)
+            hidden, new = block.decode(hidden, each, lengths=lengths, bias=bias)
             caches.append(new)
         return self._finish(hidden), tuple(caches)
 

@@ -6,6 +6,8 @@ TASKS: dict[str, str] = {
     "sequence_classification": "aimodels.tasks.sequence_classification:SequenceClassification",
     "iterative_pruning": "aimodels.tasks.pruning:IterativePruning",
     "simclr": "aimodels.tasks.simclr:SimCLR",
+    "masked_language_model": "aimodels.tasks.masked_language_model:MaskedLanguageModel",
+    "text_to_text": "aimodels.tasks.text_to_text:TextToText",
     "language_model": "aimodels.tasks.language_model:LanguageModel",
     "mc_dropout_regression": "aimodels.tasks.regression:MCDropoutRegression",
     "regression": "aimodels.tasks.regression:Regression",

@@ -151,8 +151,8 @@ class SupervisedTask(Task):
         return {}
 
     def keywords(self, batch: Batch) -> dict[str, Any]:
-        """What the model is called with beside the inputs: here `lengths`, if there are any."""
-        return {"lengths": batch["lengths"]} if "lengths" in batch else {}
+        """What the model is called with beside the inputs: `lengths`, `token_types`, if any."""
+        return {name: batch[name] for name in ("lengths", "token_types") if name in batch}
 
     def init(self, key: Array, batch: Batch) -> State:
         """Initialises the model on one example of the batch."""

@@ -59,3 +59,9 @@ class LanguageModel(SupervisedTask):
         """Loss, bits, perplexity and accuracy of tokens."""
         known = {name: batch[name] for name in ("targets", "lengths", "mask") if name in batch}
         return LanguageMetrics.single_from_model_output(outputs=outputs, **known)
+
+
+def by_targets(batch: Batch) -> Batch:
+    """A batch whose targets are not its inputs' own: their `target_lengths` are its `lengths`."""
+    rest = {name: value for name, value in batch.items() if name != "lengths"}
+    return rest | ({"lengths": rest["target_lengths"]} if "target_lengths" in rest else {})

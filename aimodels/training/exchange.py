@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from aimodels.config import load_config, resolve
+from aimodels.config import Config, load_config, resolve
+from aimodels.data.pretrained import WEIGHTS, pretrained
+from aimodels.data.text.huggingface_tokenizers import as_ours, as_theirs
 from aimodels.errors import UserError
 from aimodels.files import write_atomically
+from aimodels.models import huggingface_configs
 from aimodels.models.published import published
 from aimodels.models.state_dicts import from_state_dict, to_state_dict
 from aimodels.tasks.base import State, SupervisedTask
@@ -40,12 +44,14 @@ def import_weights(
     """Makes a work folder of a file of weights: a config, and a checkpoint of step 0.
 
     Args:
-      path: a .safetensors file or a PyTorch state dict; or the name of weights that
-        `aimodels data fetch` brings.
+      path: a .safetensors file or a PyTorch state dict, or the folder of one; or the name of
+        weights that `aimodels data fetch` brings.
       workdir: new.
       naming: whose names the file has: `torchvision`, `huggingface` or `ours`.
       model: what the model is called there; its config evaluates it on ImageNet.
-      config: `FILE.py[:variant]` instead, or the config.json of a work folder.
+      config: `FILE.py[:variant]` instead, or the config.json of a work folder. With names of
+        `huggingface`, and neither, the model is what the config.json beside the file says, and the
+        tokenizer.json beside it comes along; task and data then stand for those to come.
       overrides: dotted field -> text, of the config.
 
     Returns:
@@ -55,21 +61,29 @@ def import_weights(
       UserError: the file can't be read; names in it are missing, unknown or have other shapes, all
         of which are listed; or the folder has a run already.
     """
-    if (model is None) == (config is None):
-        raise UserError("aimodels import takes --model=NAME or --config=FILE, one of them")
     prepare_jax()
-    if model is not None:
+    file, workdir = _file(str(path)), Path(workdir)
+    tokenizer = None
+    if model is not None and config is None:
         resolved = resolve(published(naming, model).config(), overrides)
-    else:
+    elif config is not None and model is None:
         resolved = load_config(str(config), overrides)
-    workdir = Path(workdir)
+    elif model is None and naming == "huggingface" and _beside(file, "config.json"):
+        resolved = _described(file, overrides)
+        tokenizer = _beside(file, "tokenizer.json")
+    else:
+        raise UserError(
+            "aimodels import takes --model=NAME or --config=FILE, one of them; with "
+            "--from=huggingface, none where there is a config.json beside the file"
+        )
+    kept = None if tokenizer is None else as_ours(tokenizer, resolved.model.vocabulary)
     assembly = Assembly(resolved)
     task = assembly.task()
     if not isinstance(task, SupervisedTask):
         raise UserError(f"task {resolved.task.name!r} takes no weights from elsewhere")
     abstract, _ = assembly.abstract
     shapes = {"params": abstract.params, **abstract.collections}
-    state, naming = source(str(path), naming)
+    state, naming = source(file, naming)
     variables = from_state_dict(naming, task.model, state, shapes)
     checkpoints = Checkpoints(workdir, resolved)
     if checkpoints.steps():
@@ -80,9 +94,41 @@ def import_weights(
         task.state_of(jax.tree.map(jnp.asarray, variables)),
     )
     with opened(workdir, resolved):
+        if kept is not None:
+            write_atomically(workdir / "tokenizer.json", kept)
         checkpoints.save(0, begun, {})
         checkpoints.wait()
     return count(variables["params"])
+
+
+def _file(path: str) -> str:
+    """The file of weights that a path or a name means; a work folder stays one."""
+    if path in WEIGHTS and not Path(path).exists():
+        return str(pretrained(path))
+    folder = Path(path)
+    if not folder.is_dir() or (folder / "checkpoints").exists():
+        return path
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return str(folder / name)
+    raise UserError(f"{path} has no model.safetensors and no pytorch_model.bin")
+
+
+def _beside(file: str, name: str) -> str | None:
+    """The text of a file beside one of weights; None if there is none."""
+    place = Path(file).with_name(name)
+    return place.read_text() if place.is_file() else None
+
+
+def _described(file: str, overrides: Mapping[str, str] | None) -> Config:
+    """The config that a config.json of transformers gives."""
+    try:
+        found = json.loads(_beside(file, "config.json") or "")
+    except ValueError as error:
+        place = Path(file).with_name("config.json")
+        raise UserError(f"{place} is not JSON: {error}") from error
+    section = huggingface_configs.section(found)
+    return resolve(huggingface_configs.config_of(section), overrides)
 
 
 def export(
@@ -99,7 +145,8 @@ def export(
 
     Args:
       workdir: where it was trained, or imported to.
-      output: the file.
+      output: the file; with names of `huggingface`, of a language model, it may be a folder, which
+        gets config.json and, from a run that has one, tokenizer.json too.
       format: `safetensors` are the weights; `stablehlo` is the program that predicts, with
         them in it, as `jax.export` keeps it.
       naming: of the weights: `ours`, `torchvision` or `huggingface`.
@@ -123,6 +170,15 @@ def export(
     variables = read_variables(workdir, step=step, replica=replica)
     model = make_model(config_of(Path(workdir))) if naming != "ours" else None
     state: Any = to_state_dict(naming, model, variables)  # type: ignore[arg-type]
+    described = huggingface_configs.theirs(model) if naming == "huggingface" else None
+    if described is not None and not output.suffix:
+        output.mkdir(parents=True, exist_ok=True)
+        write_atomically(output / "config.json", json.dumps(described, indent=2))
+        kept = Path(workdir) / "tokenizer.json"
+        tokenizer = as_theirs(kept.read_text()) if kept.is_file() else None
+        if tokenizer is not None:
+            write_atomically(output / "tokenizer.json", tokenizer)
+        output = output / "model.safetensors"
     write_safetensors(output, state)
     return f"{len(state)} arrays, {sum(array.size for array in state.values()):,} numbers"
 

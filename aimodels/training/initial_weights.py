@@ -69,7 +69,8 @@ def taken(assembly: Assembly) -> dict[str, np.ndarray]:
             variables,
             new=section.new,
             ignore=section.ignore,
-            resize=resized_positions,
+            # Those of text are no grid.
+            resize=fixed if getattr(model, "vocabulary", None) else resized_positions,
         )
     except UserError as error:
         raise UserError(
@@ -127,6 +128,11 @@ def resized_positions(
             grid = np.einsum("ij,jkd,lk->ild", weights, grid, weights).reshape(new**2, -1)
             return np.concatenate([positions[:tokens], grid.astype(positions.dtype)])
     return None
+
+
+def fixed(path: tuple[str, ...], array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Nothing: an array in another shape doesn't fit."""
+    del path, array, shape
 
 
 def _between(old: int, new: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Weights that are fetched by a name: found, checked, and what they say of two photographs."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -51,6 +52,26 @@ def test_weights_are_fetched_once_and_checked(small, capsys):
         pretrained.pretrained("small")
     with pytest.raises(UserError, match=r"unknown weights 'smal'\. Did you mean 'small'"):
         pretrained.pretrained("smal")
+
+
+def test_several_files_are_kept_in_a_folder_of_their_own(small, monkeypatch, tmp_path):
+    file, content = small
+    beside = {"config.json": hashlib.sha256(b"{}").hexdigest()}
+    about = dataclasses.replace(pretrained.WEIGHTS["small"], beside=beside)
+    monkeypatch.setitem(pretrained.WEIGHTS, "small", about)
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"small/small\.pth is missing"):
+        pretrained.fetch_weights("small")
+    (tmp_path / "small").mkdir()
+    for name, text in (("small.pth", content), ("config.json", b"{}")):
+        (tmp_path / "small" / name).write_bytes(text)
+    pretrained.fetch_weights("small")
+    path = pretrained.pretrained("small")
+    assert path.read_bytes() == content
+    assert path.with_name("config.json").read_bytes() == b"{}"
+    path.with_name("config.json").unlink()
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        pretrained.pretrained("small")
 
 
 def test_they_are_listed(small, capsys):

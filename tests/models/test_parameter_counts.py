@@ -71,6 +71,18 @@ COUNTS = {
         models.GPT(50_257, width=768, num_layers=12, num_heads=12, max_length=1024, use_bias=True),
         TOKENS,
     ),
+    # Devlin et al. 2019: 110 M and 340 M; the counts of transformers' BertModel and, with its head
+    # of two tasks, BertForPreTraining.
+    "bert-base": (109_482_240, models.BERT(), TOKENS),
+    "bert-base in pre-training": (110_106_428, models.BERT(head="pretraining"), TOKENS),
+    "bert-large": (
+        335_141_888,
+        models.BERT(width=1024, num_layers=24, num_heads=16),
+        TOKENS,
+    ),
+    # Sanh et al. 2019: 66 M. all-MiniLM-L6-v2: the numbers in its file, without the pooler's.
+    "distilbert": (66_362_880, models.BERT(head="tokens", num_token_types=0, num_layers=6), TOKENS),
+    "minilm": (22_565_376, models.BERT(head="sentence", width=384, num_layers=6), TOKENS),
     # torchvision's ssd300_vgg16, COCO's 90 classes and the background.
     "ssd300": (35_641_826, models.SSD300(91), shape(1, 300, 300, 3)),
     # The authors' yolov3.weights: 248,007,048 bytes are a header of 20 and as many float32, and
@@ -183,6 +195,40 @@ def test_parameter_counts_are_the_published_ones(name):
     assert count_parameters(model, inputs) == count
 
 
+def test_encoder_decoders_have_as_many_as_published():
+    def count(model):
+        return count_parameters(model, TOKENS, decoder_inputs=TOKENS)
+
+    # The numbers in t5-small's file, and in t5-v1_1-small's.
+    assert count(models.T5()) == 60_506_624
+    small = {"num_layers": 8, "num_heads": 6, "mlp_width": 1024}
+    gated = models.T5(gated=True, activation="gelu_tanh", tied=False, **small)
+    assert count(gated) == 76_961_152
+    # Vaswani et al. 2017, section 5.1: 37,000 tokens. By hand: 6 (3,152,384 + 4,204,032) and the
+    # vectors; the two sublayers of attention have 1,050,624 each, the feed-forward 2,099,712.
+    assert count(models.EncoderDecoderTransformer(37_000)) == 63_082_496
+
+
+@pytest.mark.parametrize(
+    ("millions", "fields"),
+    [
+        (65, {}),
+        (36, {"num_layers": 2}),
+        (50, {"num_layers": 4}),
+        (80, {"num_layers": 8}),
+        (28, {"width": 256}),
+        (168, {"width": 1024}),
+        (53, {"mlp_width": 1024}),
+        (90, {"mlp_width": 4096}),
+    ],
+)
+def test_table_3_of_attention_is_all_you_need_is_of_41_000_vectors(millions, fields):
+    """Its rows (C) agree with one vocabulary, which is not the 37,000 of section 5.1."""
+    model = models.EncoderDecoderTransformer(41_000, **{"mlp_width": 2048} | fields)
+    count = count_parameters(model, TOKENS, decoder_inputs=TOKENS)
+    assert count / 1e6 == pytest.approx(millions, abs=0.8)
+
+
 @pytest.mark.parametrize(
     ("millions", "model"),
     [
@@ -225,7 +271,9 @@ def test_every_model_in_the_table_is_plain(name):
         if parameter.default is inspect.Parameter.empty:
             assert field in ("features", "num_classes", "num_actions", "vocabulary"), field
     call = inspect.signature(model.__call__).parameters
-    others = list(call)[2:]
+    # What a second text, or a second view of one, needs.
+    further = ("decoder_inputs", "places", "token_types")
+    others = [name for name in list(call)[2:] if name not in further]
     assert list(call)[:2] == ["self", "inputs"]
     assert others in (([], ["train"]) if "num_actions" in fields else (["lengths", "train"],))
 

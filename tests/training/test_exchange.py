@@ -1,6 +1,9 @@
 """Weights come in and go out: import, export, and back, through the commands."""
 
+import importlib.util
 import json
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,6 +17,13 @@ from aimodels.errors import UserError
 from aimodels.models.state_dicts import from_state_dict, places, to_state_dict
 from aimodels.training.exchange import export, import_weights
 from aimodels.weights import read_weights, write_safetensors
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "modules"))
+from torch_layout import GOLDEN, load
+
+spec = importlib.util.spec_from_file_location("seeded_weights", GOLDEN / "seeded_weights.py")
+seeded_weights = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(seeded_weights)
 
 VIT = {
     "name": "VisionTransformer",
@@ -164,3 +174,84 @@ def test_published_weights_of_imagenet_come_in_by_their_name(tmp_path, capsys):
     variables = from_state_dict("torchvision", model, again, shapes)
     for name, array in to_state_dict("torchvision", model, variables).items():
         np.testing.assert_array_equal(array, state[name])
+
+
+def huggingface_folder(folder, case):
+    """A folder as transformers saves a model of the goldens, and what it computes of their ids."""
+    golden = load("language_models", case)
+    shapes = json.loads(str(golden["shapes"]))
+    draw = seeded_weights.seeded
+    write_safetensors(
+        folder / "model.safetensors",
+        {name: draw(name, tuple(shape)) for name, shape in shapes.items()},
+    )
+    (folder / "config.json").write_text(str(golden["config"]))
+    return golden
+
+
+def test_a_folder_of_transformers_says_itself_what_it_is(tmp_path, capsys):
+    tokenizers = pytest.importorskip("tokenizers")
+    given, workdir, out = (tmp_path / name for name in ("given", "run", "out"))
+    given.mkdir()
+    golden = huggingface_folder(given, "gpt2")
+    words = {word: index for index, word in enumerate(["<unk>", *"abcdefghijklmnopqrstuv"])}
+    inner = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    inner.save(str(given / "tokenizer.json"))
+    arguments = ["import", str(given), "--from=huggingface", f"--workdir={workdir}"]
+    assert main(arguments) == 0, capsys.readouterr().err
+    loaded = aimodels.load(workdir)
+    ids = load("language_models", "ids")
+    found = loaded.predict(ids["inputs"])
+    largest = np.abs(golden["logits"]).max()
+    valid = np.arange(7) < ids["lengths"][:, None]
+    # PyTorch computed in float64.
+    np.testing.assert_allclose(found[valid], golden["logits"][valid], rtol=0, atol=1e-4 * largest)
+    arguments = [f"--workdir={workdir}", "--prompt=a b c", "--tokens=4", "--temperature=0"]
+    assert main(["generate", *arguments]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("a b c")
+    assert len(said) > len("a b c") + 4
+    # And out again, with all that transformers needs.
+    arguments = [f"--workdir={workdir}", "--naming=huggingface", f"--output={out}"]
+    assert main(["export", *arguments]) == 0, capsys.readouterr().err
+    assert (out / "model.safetensors").stat().st_size > 0
+    before, after = (read_weights(f / "model.safetensors") for f in (given, out))
+    assert before.keys() == after.keys()
+    for name, array in before.items():
+        np.testing.assert_array_equal(after[name], array)
+    assert json.loads((out / "config.json").read_text())["n_positions"] == 16
+    vocabulary = json.loads((out / "tokenizer.json").read_text())["model"]["vocab"]
+    assert vocabulary == words
+
+
+@pytest.mark.parametrize("case", ["bert_masked", "t5", "bert_classification"])
+def test_encoders_come_in_by_their_folder(tmp_path, case):
+    golden = huggingface_folder(tmp_path, case)
+    import_weights(tmp_path, tmp_path / "run", naming="huggingface")
+    ids = load("language_models", "ids")
+    given = {"lengths": ids["lengths"], "token_types": ids["token_types"]}
+    if case == "t5":
+        given = {"lengths": ids["lengths"], "decoder_inputs": ids["decoder_inputs"]}
+    found, expected = (
+        aimodels.load(tmp_path / "run").predict(ids["inputs"], **given),
+        golden["logits"],
+    )
+    if case == "bert_masked":
+        valid = np.arange(7) < ids["lengths"][:, None]
+        found, expected = found[valid], expected[valid]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_folder_that_is_none_of_transformers_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"has no model\.safetensors and no pytorch"):
+        import_weights(tmp_path, tmp_path / "run", naming="huggingface")
+    write_safetensors(tmp_path / "model.safetensors", {"a": np.zeros(2, np.float32)})
+    with pytest.raises(UserError, match=r"none where there is a config\.json beside"):
+        import_weights(tmp_path, tmp_path / "run", naming="huggingface")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json is not JSON"):
+        import_weights(tmp_path, tmp_path / "run", naming="huggingface")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(UserError, match="unknown model_type in"):
+        import_weights(tmp_path, tmp_path / "run", naming="huggingface")
