@@ -66,9 +66,9 @@ class NBSVM:
         ratio = np.log(p / p.sum()) - np.log(q / q.sum())
         svm = LinearSVC(C=self.C, loss="squared_hinge", random_state=self.random_state)
         svm.fit(seen.multiply(ratio).tocsr(), ours)
-        (weights,) = svm.coef_
+        (weights,), (bias,) = svm.coef_, np.ravel(svm.intercept_)
         weights = (1 - self.beta) * np.abs(weights).mean() + self.beta * weights
-        return ratio * weights, self.beta * float(svm.intercept_[0])
+        return ratio * weights, self.beta * float(bias)
 
 
 def text_classifier(
