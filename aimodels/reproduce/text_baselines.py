@@ -51,7 +51,7 @@ class NBSVM:
 
     def predict(self, inputs: Any) -> np.ndarray:
         """The classes [B] of counts [B, V]."""
-        scores: Any = _binary(inputs) @ self.weights_.T + self.biases_
+        scores = np.asarray(_binary(inputs) @ self.weights_.T) + self.biases_
         if len(self.classes_) == 2:
             return self.classes_[(scores[:, 0] > 0).astype(int)]
         return self.classes_[scores.argmax(axis=1)]
@@ -66,9 +66,9 @@ class NBSVM:
         ratio = np.log(p / p.sum()) - np.log(q / q.sum())
         svm = LinearSVC(C=self.C, loss="squared_hinge", random_state=self.random_state)
         svm.fit(seen.multiply(ratio).tocsr(), ours)
-        (weights,), (bias,) = svm.coef_, np.ravel(svm.intercept_)
+        (weights,) = svm.coef_
         weights = (1 - self.beta) * np.abs(weights).mean() + self.beta * weights
-        return ratio * weights, self.beta * float(bias)
+        return ratio * weights, self.beta * float(np.ravel(svm.intercept_)[0])
 
 
 def text_classifier(
