@@ -16,6 +16,7 @@ from run_checks import shrunk
 
 import aimodels
 from aimodels.config import load_experiment, to_json
+from aimodels.data import make
 from aimodels.reproduce import comparison, published
 from aimodels.training.describe import parameter_table
 
@@ -75,9 +76,11 @@ def test_every_golden_has_its_experiment(request):
     assert not strays, f"no experiment has {sorted(stray.name for stray in strays)}"
 
 
-def first(split, count):
-    """The first `count` examples of what a split is a part of."""
-    return f"{re.split(r'[+[]', split)[0]}[:{count}]"
+def first(config, split, count):
+    """The first `count` examples of what a split is a part of, or as many as it has."""
+    whole = re.split(r"[+[]", split)[0]
+    has = make(**config.data).info().splits.get(whole, count)
+    return f"{whole}[:{min(count, has)}]"
 
 
 def three_steps(config):
@@ -86,16 +89,16 @@ def three_steps(config):
     overrides |= {"execution.steps_per_dispatch": "1"}
     if config.data is not None:
         parts = config.parallel.data * config.training.gradient_accumulation
-        splits = dict.fromkeys(first(split, 25) for split in config.evaluation.splits)
+        splits = dict.fromkeys(first(config, split, 25) for split in config.evaluation.splits)
         overrides |= {
             "training.batch_size": str(4 * parts),
-            "training.split": first(config.training.split, 64),
+            "training.split": first(config, config.training.split, 64),
             "evaluation.splits": ",".join(splits),
             "evaluation.batch_size": "20",
         }
     if config.checkpoint.best:
         split, _, metric = config.checkpoint.best.partition("/")
-        overrides["checkpoint.best"] = f"{first(split, 25)}/{metric}"
+        overrides["checkpoint.best"] = f"{first(config, split, 25)}/{metric}"
     if "samples" in config.task:
         overrides["task.samples"] = "4"
     return overrides

@@ -28,7 +28,7 @@ FLIPPED = ("horizontal_flip", *PIXELS)
 SHIFTED = ({"name": "random_crop", "padding": 4}, *FLIPPED)
 IN_32 = {"name": "pad_to", "size": (32, 32)}
 # Smaller models for tests.
-SHRUNK = {"model.depth": "8", "model.num_layers": "1"}
+SHRUNK = {"model.num_layers": "1"}
 
 
 def _mlp(features: tuple[int, ...], activation: str) -> dict[str, Any]:

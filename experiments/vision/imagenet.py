@@ -42,7 +42,6 @@ RESIZED = ({"name": "random_resized_crop", "size": 224}, "horizontal_flip", "sca
 # What makes them small enough for a test to train.
 SHRUNK = {
     "model.dense_features": "64,64",
-    "model.depth": "18",
     "model.width": "48",
     "model.num_layers": "2",
     "model.num_heads": "3",

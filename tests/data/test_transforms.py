@@ -196,9 +196,11 @@ def test_the_table_says_which_are_random():
     fields["pad_to"] = {"size": (1,)}
     fields |= {key: {"num_classes": 2} for key in ("mixup", "cutmix", "mixup_or_cutmix")}
     fields |= {key: {"size": 4} for key in ("resize", "center_crop", "random_resized_crop")}
+    fields |= {"mirror_pad": {"margin": 1}, "dense_crop": {"size": (4, 4)}}
     steps = {name: build(({"name": name, **fields.get(name, {})},)).steps[0] for name in TRANSFORMS}
     assert all(isinstance(step, Transform) for step in steps.values())
-    always = {"scale", "standardize", "one_hot", "flatten", "pad_to", "resize", "center_crop"}
+    always = {"scale", "standardize", "one_hot", "flatten", "pad_to", "resize"}
+    always |= {"center_crop", "mirror_pad"}
     assert {name for name, step in steps.items() if not step.random} == always
 
 
@@ -262,7 +264,11 @@ def test_a_users_own_transform():
     [
         ("rndom_crop", IMAGES, "Did you mean 'random_crop'"),
         ({"name": "random_crop", "pad": 4}, IMAGES, "Did you mean 'padding'"),
-        ({"padding": 4}, IMAGES, "transforms.name is missing; known: center_crop, color_jitter"),
+        (
+            {"padding": 4},
+            IMAGES,
+            "transforms.name is missing; known: center_crop, clip_crop",
+        ),
         ("one_hot", IMAGES, "transforms.num_classes is missing"),
         ("no_module:Name", IMAGES, "can't be imported"),
         ("random_crop", jnp.ones((2, 3)), "takes images"),

@@ -66,7 +66,7 @@ def test_killed_at_a_random_step_equals_uninterrupted(file, variant, fetched, tm
     full = load_config(f"{file}:{variant}")
     if full.data is not None:
         overrides |= {"training.batch_size": "8", "training.split": "train[:64]"}
-        overrides["evaluation.splits"] = "test[:16]"
+        overrides["evaluation.splits"] = f"{full.evaluation.splits[0].partition('[')[0]}[:16]"
         fetched(**full.data)
     if "samples" in full.task:
         overrides["task.samples"] = "4"
