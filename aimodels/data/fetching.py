@@ -65,6 +65,32 @@ def download(url: str) -> bytes:
         return response.read()
 
 
+def archive_ways(
+    archive: str, url: str, pattern: re.Pattern
+) -> list[tuple[str, Callable[[], Files]]]:
+    """Ways to files of a tar archive, for `first_that_works`: a mirror folder's, then a URL's.
+
+    Args:
+      archive: its name in a mirror folder.
+      url: where its publisher has it.
+      pattern: of the wanted files, as in `members`; a folder may stand before in one of them.
+    """
+
+    def from_mirror() -> Files:
+        path = mirror_folder() / archive
+        if not path.is_file():
+            raise WayError(f"{path} is missing")
+        return members(path, pattern)
+
+    def from_publisher() -> Files:
+        with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
+            file.write(download(url))
+            file.flush()
+            return members(Path(file.name), pattern)
+
+    return [("the mirror", from_mirror), (url, from_publisher)]
+
+
 def debian_package(package: str, pattern: str, *, paths: bool = False) -> Files:
     """Files of a Debian package, by name, without installing it or being root.
 

