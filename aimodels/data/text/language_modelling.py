@@ -107,15 +107,25 @@ class Text(Dataset):
         middle = int(len(text) * (1 - share))
         return {"train": text[:middle], "validation": text[middle:]}
 
-    @functools.cached_property
+    @property
     def made(self) -> tokenizers.Tokenizer:
         """The tokenizer."""
-        parts = self._parts
-        whole = self.tokenizer == "characters"
-        seen = list(parts.values()) if whole else parts["train"].splitlines(keepends=True)
-        return tokenizers.kept(self.tokenizer, seen, self.vocabulary)
+        return self._encoded[0]
+
+    @property
+    def _tokens(self) -> dict[str, np.ndarray]:
+        return dict(zip(self._parts, self._encoded[1], strict=True))
 
     @functools.cached_property
-    def _tokens(self) -> dict[str, np.ndarray]:
-        encoded = self.made.encode_all(list(self._parts.values()))
-        return dict(zip(self._parts, encoded, strict=True))
+    def _encoded(self) -> tuple[tokenizers.Tokenizer, tuple[np.ndarray, ...]]:
+        return _encode(self.tokenizer, self.vocabulary, tuple(self._parts.values()))
+
+
+@functools.lru_cache(maxsize=2)  # a run makes its data set anew for each of its parts
+def _encode(
+    kind: str, vocabulary: int | None, parts: tuple[str, ...]
+) -> tuple[tokenizers.Tokenizer, tuple[np.ndarray, ...]]:
+    """The tokenizer made from the first part (characters: from all), and the ids of each part."""
+    seen = list(parts) if kind == "characters" else parts[0].splitlines(keepends=True)
+    made = tokenizers.kept(kind, seen, vocabulary)
+    return made, tuple(made.encode_all(parts))
