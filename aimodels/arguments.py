@@ -49,21 +49,18 @@ def parser() -> argparse.ArgumentParser:
     _add_processes(train)
 
     evaluate = command("evaluate", "evaluate a trained run; prints JSON")
-    evaluate.add_argument("--workdir", required=True, help="folder of the run")
+    _add_run(evaluate, replica=False)
     evaluate.add_argument("--split", action="append", help="e.g. test or train[:10%%]; repeatable")
-    evaluate.add_argument("--step", default="latest", help="latest (default), best, or a number")
     _add_processes(evaluate)
 
     watch = command("watch", "film a trained agent that plays; prints returns as JSON")
-    watch.add_argument("--workdir", required=True, help="folder of the run")
+    _add_run(watch)
     watch.add_argument("--output", help="FILE.gif or FILE.mp4 (default: watch.gif in the folder)")
     watch.add_argument("--episodes", type=_positive, default=1, help="to play (default 1)")
     watch.add_argument("--seed", type=int, default=0, help="of chance (default 0)")
-    watch.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    watch.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
 
     predict = command("predict", "draw what a trained run finds in images; prints JSON")
-    predict.add_argument("--workdir", required=True, help="folder of the run")
+    _add_run(predict)
     predict.add_argument(
         "--images", required=True, nargs="+", metavar="FILE", help="PNG, JPEG, or folders of them"
     )
@@ -71,11 +68,9 @@ def parser() -> argparse.ArgumentParser:
         "--threshold", type=float, default=0.5, help="score of what is shown (default 0.5)"
     )
     predict.add_argument("--output", help="FILE.png (default: predict.png in the folder)")
-    predict.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    predict.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
 
     explain = command("explain", "draw where a classifier looks; prints JSON")
-    explain.add_argument("--workdir", required=True, help="folder of the run")
+    _add_run(explain)
     explain.add_argument(
         "--images", required=True, nargs="+", metavar="FILE", help="PNG, JPEG, or folders of them"
     )
@@ -88,8 +83,6 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--class", dest="class_id", type=int, metavar="N", help="(default: the one predicted)"
     )
-    explain.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    explain.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
 
     importing = command("import", "make a work folder of published weights")
     importing.add_argument(
@@ -109,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     importing.add_argument("--workdir", required=True, help="folder of the run; made if missing")
 
     exporting = command("export", "write a run's weights or program to a file")
-    exporting.add_argument("--workdir", required=True, help="folder of the run")
+    _add_run(exporting)
     exporting.add_argument("--output", required=True, metavar="FILE", help="to write")
     exporting.add_argument(
         "--format",
@@ -126,10 +119,8 @@ def parser() -> argparse.ArgumentParser:
     exporting.add_argument(
         "--batch_size", type=_positive, help="of the program (default: it takes any)"
     )
-    exporting.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    exporting.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
     generate = command("generate", "text from a trained language model, as it is made")
-    generate.add_argument("--workdir", required=True, help="folder of the run")
+    _add_run(generate)
     generate.add_argument("--prompt", default="\n", help="what the text begins with (a new line)")
     generate.add_argument("--tokens", type=_positive, default=500, help="to make (default 500)")
     generate.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (0.8)")
@@ -138,8 +129,6 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--min_p", type=float, help="among those with this share of the largest")
     generate.add_argument("--repetition_penalty", type=float, help="above 1 against repetition")
     generate.add_argument("--seed", type=int, default=0, help="of chance (default 0)")
-    generate.add_argument("--step", default="latest", help="latest (default), best, or a number")
-    generate.add_argument("--replica", type=int, default=0, help="which one, from 0 (default) on")
 
     reproduce = command("reproduce", "run a published table, and print it beside ours")
     reproduce.add_argument("file", help="an experiment file with a published table")
@@ -189,8 +178,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--out", help="the page (default: report.html in DIR if there is one DIR)")
 
     play = command("play", "play against a trained AlphaZero")
-    play.add_argument("--workdir", required=True, help="folder of the run")
-    play.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    _add_run(play, replica=False)
     play.add_argument("--simulations", type=_positive, help="of its search (default: the run's)")
     play.add_argument("--second", action="store_true", help="let it begin")
     play.add_argument("--seed", type=int, default=0, help="of its search (default 0)")
@@ -225,6 +213,16 @@ def parser() -> argparse.ArgumentParser:
     about.add_argument("name")
     about.add_argument("--out", help="PNG to write (default: <name>.png)")
     return top
+
+
+def _add_run(command: argparse.ArgumentParser, *, replica: bool = True) -> None:
+    """The flags by which a command finds a trained run, and one of its checkpoints."""
+    command.add_argument("--workdir", required=True, help="folder of the run")
+    command.add_argument("--step", default="latest", help="latest (default), best, or a number")
+    if replica:
+        command.add_argument(
+            "--replica", type=int, default=0, help="which one, from 0 (default) on"
+        )
 
 
 def _add_processes(command: argparse.ArgumentParser) -> None:
