@@ -1,11 +1,13 @@
 """Runs in processes of their own: waiting for a step of theirs, and comparing how they ended."""
 
 import json
+import re
 import time
 
 import jax
 import numpy as np
 
+from aimodels.data import make
 from aimodels.training.load import load
 from aimodels.training.writers import read_metrics
 
@@ -37,6 +39,13 @@ def assert_same_end(left, right):
 def lines_of(workdir):
     """The text of metrics.jsonl."""
     return (workdir / "metrics.jsonl").read_text()
+
+
+def first(config, split, count):
+    """The first `count` examples of what a split is a part of, or as many as it has."""
+    whole = re.split(r"[+[]", split)[0]
+    has = make(**config.data).info().splits.get(whole, count)
+    return f"{whole}[:{min(count, has)}]"
 
 
 def shrunk(experiment, config):

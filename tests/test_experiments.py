@@ -7,16 +7,14 @@ Experiments are found by their files; a new one needs no line here. After a chan
 import functools
 import json
 import math
-import re
 from pathlib import Path
 
 import commands
 import pytest
-from run_checks import shrunk
+from run_checks import first, shrunk
 
 import aimodels
 from aimodels.config import load_experiment, to_json
-from aimodels.data import make
 from aimodels.reproduce import comparison, published
 from aimodels.training.describe import parameter_table
 
@@ -76,13 +74,6 @@ def test_every_golden_has_its_experiment(request):
     assert not strays, f"no experiment has {sorted(stray.name for stray in strays)}"
 
 
-def first(config, split, count):
-    """The first `count` examples of what a split is a part of, or as many as it has."""
-    whole = re.split(r"[+[]", split)[0]
-    has = make(**config.data).info().splits.get(whole, count)
-    return f"{whole}[:{min(count, has)}]"
-
-
 def three_steps(config):
     """Overrides that make a run of seconds out of any config."""
     overrides = {"training.steps": "3", "training.log_every": "1"}
@@ -104,7 +95,23 @@ def three_steps(config):
     return overrides
 
 
-@each_variant
+def marked_variants():
+    """Variants; slow where an earlier one of the file has the task, the network and the data.
+
+    An agent is one case, whatever it acts in: environments have tests of their own.
+    """
+    seen, found = set(), []
+    for name, variant in VARIANTS:
+        config = EXPERIMENTS[name].config(variant)
+        parts = (config.model, config.data)
+        case = (name, config.task.name, *(part and part.name for part in parts))
+        marks = [pytest.mark.slow] if case in seen else []
+        seen.add(case)
+        found.append(pytest.param(name, variant, marks=marks, id=f"{name}:{variant}"))
+    return found
+
+
+@pytest.mark.parametrize(("name", "variant"), marked_variants())
 def test_three_steps_of_training_on_the_real_data(
     name, variant, fetched, fetched_weights, tmp_path
 ):

@@ -48,7 +48,15 @@ def losses_of(config):
     return losses, state
 
 
-@pytest.mark.parametrize("variant", ["alexnet", "vgg16", "resnet50", "vit_b16"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "alexnet",
+        pytest.param("vgg16", marks=pytest.mark.slow),
+        pytest.param("resnet50", marks=pytest.mark.slow),
+        "vit_b16",
+    ],
+)
 def test_a_step_on_eight_devices(experiment, variant):
     layouts = {"data": {"data": 8}, "fsdp": {"data": 8, "rules": "fsdp"}}
     found = {}

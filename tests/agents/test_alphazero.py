@@ -210,6 +210,7 @@ def test_a_batch_is_memorised_to_the_entropy_of_its_targets():
     assert last["value_loss"] < 0.01
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(tmp_path):
     config = small(task__updates=8, training__steps=25, task__exhaustive=False)
     aimodels.train(config, tmp_path, verbose=False)
@@ -219,7 +220,7 @@ def test_a_few_steps_lower_the_loss(tmp_path):
     assert np.mean(learning[-3:]) < 0.85 * np.mean(learning[:3])
 
 
-@pytest.mark.parametrize("search", ["puct", "gumbel"])
+@pytest.mark.parametrize("search", [pytest.param("puct", marks=pytest.mark.slow), "gumbel"])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(search, tmp_path):
     config = small(task__search=search, training__steps=8)
     config["checkpoint"] = {"every": 2, "keep": 9}
@@ -233,6 +234,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(search, tmp_path):
     assert_same_end(whole, parts)
 
 
+@pytest.mark.slow
 def test_seeds_differ_in_everything(tmp_path):
     config = small(training__steps=6, replicas__seeds=(0, 1), replicas__mode="vmap")
     aimodels.train(config, tmp_path / "run", verbose=False)

@@ -139,6 +139,7 @@ def test_large_games_have_no_tree_here():
         game_tree(CONNECT_FOUR)
 
 
+@pytest.mark.slow
 def test_values_of_plain_monte_carlo_approach_the_exact_ones():
     """Of all positions after four moves and more, 1 simulation's error, and 2,000's."""
     tree = game_tree(TIC_TAC_TOE)

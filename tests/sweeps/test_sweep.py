@@ -169,7 +169,11 @@ def rows_of(workdir):
 
 @pytest.mark.parametrize(
     ("number", "executor"),
-    [(signal.SIGTERM, "replicas"), (signal.SIGKILL, "processes"), (signal.SIGTERM, "processes")],
+    [
+        (signal.SIGTERM, "replicas"),
+        (signal.SIGKILL, "processes"),
+        pytest.param(signal.SIGTERM, "processes", marks=pytest.mark.slow),
+    ],
 )
 def test_a_sweep_that_was_stopped_goes_on(experiment, tmp_path, number, executor):
     command = [sys.executable, "-m", "aimodels.cli", "sweep", f"--config={experiment}"]

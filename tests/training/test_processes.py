@@ -39,7 +39,9 @@ def two(tmp_path):
         started = []
         for index in range(2):
             own = environments.get(f"process{index}", {})
-            environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", **own}
+            # The last of two flags counts; the others have to be this process's own for equal bits.
+            devices = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+            environment = {"XLA_FLAGS": devices, **own}
             started.append(
                 subprocess.Popen(
                     [
