@@ -254,7 +254,10 @@ def test_a_trunk_finds_its_place_in_a_larger_model(runs, tmp_path):
         ({"replica": 1}, "replica 1 does not exist"),
     ],
 )
-def test_what_does_not_fit_is_said_before_anything_is_trained(runs, tmp_path, section, says):
+def test_what_does_not_fit_is_said_before_anything_is_trained(
+    runs, tmp_path, monkeypatch, section, says
+):
+    monkeypatch.setenv("AIMODELS_DATA", str(tmp_path / "data"))  # other tests fetch weights
     given = {"path": str(runs / "vit")} | section
     with pytest.raises(UserError) as error:
         train(tmp_path / "run", VIT | {"num_classes": 12}, init_from=given)
