@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 from pathlib import Path
 
 import hypothesis
@@ -32,8 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _programs_of_a_module():
     """Compiled programs are let go with the module that used them: together they take gigabytes."""
     yield
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
+    import jax
+
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""Runs in processes of their own: waiting for a step of theirs, and comparing how they ended."""
+"""What tests of runs share: waiting for a step, comparing ends, experiments made small, goldens."""
 
 import json
 import re
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,6 +11,18 @@ import numpy as np
 from aimodels.data import make
 from aimodels.training.load import load
 from aimodels.training.writers import read_metrics
+
+GOLDENS = Path(__file__).parent / "golden/experiments"
+
+
+def golden_of(name, variant):
+    """The golden file of an experiment's variant, by the experiment's path."""
+    return GOLDENS / f"{Path(name).stem}-{variant}.txt"
+
+
+def total_of(table):
+    """The last number of a table of parameters."""
+    return int(table.split()[-1].replace(",", ""))
 
 
 def wait_for_step(processes, workdir, step):

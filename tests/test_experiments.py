@@ -11,7 +11,7 @@ from pathlib import Path
 
 import commands
 import pytest
-from run_checks import first, shrunk
+from run_checks import GOLDENS, first, golden_of, shrunk, total_of
 
 import aimodels
 from aimodels.config import load_experiment, to_json
@@ -19,7 +19,6 @@ from aimodels.reproduce import comparison, published
 from aimodels.training.describe import parameter_table
 
 ROOT = Path(__file__).parent.parent
-GOLDENS = ROOT / "tests/golden/experiments"
 FILES = sorted(ROOT.glob("experiments/**/*.py"))
 EXPERIMENTS = {str(file.relative_to(ROOT)): load_experiment(file) for file in FILES}
 VARIANTS = [(name, variant) for name, file in EXPERIMENTS.items() for variant in file.variants]
@@ -27,20 +26,12 @@ TABLES = [name for name, file in EXPERIMENTS.items() if hasattr(file.module, "pu
 
 COMPARED = [name for name, file in EXPERIMENTS.items() if hasattr(file.module, "comparison")]
 
-each_variant = pytest.mark.parametrize(
-    ("name", "variant"), VARIANTS, ids=[":".join(pair) for pair in VARIANTS]
-)
-
 
 @functools.cache
 def parameters_of(name, variant):
     """The table of parameters, and its total."""
     table = parameter_table(EXPERIMENTS[name].config(variant))
-    return table, int(table.split()[-1].replace(",", ""))
-
-
-def golden_of(name, variant):
-    return GOLDENS / f"{Path(name).stem}-{variant}.txt"
+    return table, total_of(table)
 
 
 def test_every_experiment_names_its_variants_and_the_default_is_the_first():
@@ -54,7 +45,7 @@ def test_every_experiment_names_its_variants_and_the_default_is_the_first():
     assert len(stems) == len(set(stems)), "two experiments of one name would share goldens"
 
 
-@each_variant
+@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids=map(":".join, VARIANTS))
 def test_resolved_config_and_parameters_are_the_golden_ones(name, variant, request):
     golden = golden_of(name, variant)
     text = f"{to_json(EXPERIMENTS[name].config(variant))}\n{parameters_of(name, variant)[0]}\n"

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import random
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_checks import assert_same_end, first, shrunk, wait_for_step
+from run_checks import assert_same_end, first, golden_of, shrunk, total_of, wait_for_step
 
 from aimodels.config import load_config, load_experiment, to_json
 from aimodels.errors import UserError
@@ -52,8 +53,9 @@ def of_experiments():
             if config.environment is not None and config.task.name in agents:
                 continue  # an agent once, whatever it acts in
             agents.add(config.task.name)
-            golden = ROOT / f"tests/golden/experiments/{file.stem}-{variant}.txt"
-            parameters = int(golden.read_text().split()[-1].replace(",", ""))
+            golden = golden_of(file, variant)
+            # A new variant has none until it is made by --update-goldens, which collects this too.
+            parameters = total_of(golden.read_text()) if golden.exists() else math.inf
             found.append((parameters, config.task.name, str(file), variant))
     found.sort()
     smallest = {
