@@ -28,6 +28,8 @@ DATASETS: dict[str, str] = {
     "sentence_classification": "aimodels.data.text.sentence_classification:SentenceClassification",
     "reviews": "aimodels.data.text.reviews:Reviews",
     "bbc_news": "aimodels.data.text.bbc_news:BbcNews",
+    "multi30k": "aimodels.data.text.multi30k:Multi30k",
+    "libreoffice_help": "aimodels.data.text.libreoffice_help:LibreOfficeHelp",
     # A named corpus (fetched once), or a file of one's own.
     "text": "aimodels.data.text.language_modelling:Text",
     # Any TensorFlow data set, any NumPy file.

@@ -45,7 +45,9 @@ class Info:
 
     name: str
     title: str
-    task: Literal["classification", "regression", "detection", "segmentation", "unknown"]
+    task: Literal[
+        "classification", "regression", "detection", "segmentation", "translation", "unknown"
+    ]
     features: Mapping[str, Feature]
     splits: Mapping[str, int]
     num_classes: int | None = None
