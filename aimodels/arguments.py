@@ -129,6 +129,18 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--min_p", type=float, help="among those with this share of the largest")
     generate.add_argument("--repetition_penalty", type=float, help="above 1 against repetition")
     generate.add_argument("--seed", type=int, default=0, help="of chance (default 0)")
+    translate = command("translate", "texts translated by a trained run, one a line")
+    _add_run(translate)
+    translate.add_argument(
+        "--text", action="append", help="a sentence; repeatable (default: standard input's lines)"
+    )
+    translate.add_argument(
+        "--beams", type=_positive, help="texts that the search follows (default: the run's, or 4)"
+    )
+    translate.add_argument(
+        "--length_penalty", type=float, help="above 0 for longer texts (default: the run's)"
+    )
+    translate.add_argument("--batch_size", type=_positive, default=32, help="texts at a time (32)")
 
     reproduce = command("reproduce", "run a published table, and print it beside ours")
     reproduce.add_argument("file", help="an experiment file with a published table")

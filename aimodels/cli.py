@@ -233,6 +233,28 @@ def _generate(options: argparse.Namespace) -> None:
     print()
 
 
+def _translate(options: argparse.Namespace) -> None:
+    from aimodels.data.text.corpora import decoded
+    from aimodels.training.generate import tokenizer_of
+    from aimodels.training.load import load
+    from aimodels.training.translate import translated
+
+    tokenizer = tokenizer_of(options.workdir)
+    loaded = load(options.workdir, step=options.step, replica=options.replica)
+    texts = options.text
+    if texts is None:
+        texts = decoded(sys.stdin.buffer.read(), "standard input").splitlines()
+    for text in translated(
+        loaded,
+        tokenizer,
+        texts,
+        beams=options.beams,
+        length_penalty=options.length_penalty,
+        batch_size=options.batch_size,
+    ):
+        print(text, flush=True)
+
+
 def _reproduce(options: argparse.Namespace) -> None:
     from aimodels.reproduce.run import reproduce
     from aimodels.training.parallel import cores
@@ -380,6 +402,7 @@ COMMANDS = {
     "import": _import,
     "export": _export,
     "generate": _generate,
+    "translate": _translate,
     "reproduce": _reproduce,
     "sweep": _sweep,
     "report": _report,

@@ -22,7 +22,14 @@ OPTIONAL = ("model", "data", "environment", "optimizer")
 PROVIDED = frozenset(
     {"dtype", "param_dtype", "parent", "name", "num_actions"}  # Linen modules
     | {"model", "optimizer", "transforms", "environment"}  # tasks
-    | {"gradient_accumulation", "remat", "ema_decay", "total_steps", "frozen_parameters"}
+    | {
+        "gradient_accumulation",
+        "remat",
+        "ema_decay",
+        "total_steps",
+        "frozen_parameters",
+        "data_set",
+    }
 )
 
 

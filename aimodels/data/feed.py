@@ -255,7 +255,10 @@ def _lengths(source: Source) -> bytes:
             "config.training.order is 'by_length', and the data have no lengths; "
             "it takes 'shuffled' or 'cyclic' there"
         )
-    return np.asarray(everything["lengths"], np.int32).tobytes()
+    lengths = np.asarray(everything["lengths"], np.int32)
+    if "target_lengths" in everything:  # a batch is as long as the longer of both
+        lengths = np.maximum(lengths, np.asarray(everything["target_lengths"], np.int32))
+    return lengths.tobytes()
 
 
 def stack(trees: Sequence[Batch]) -> Batch:

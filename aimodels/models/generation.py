@@ -250,7 +250,7 @@ def beam_search(
     following = jnp.repeat(first[:, None], beams, 1)
     totals = jnp.broadcast_to(jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf), (batch, beams))
     counts, ended = jnp.zeros((batch, beams), jnp.int32), jnp.zeros((batch, beams), bool)
-    tokens = jnp.zeros((batch, beams, steps), jnp.int32)
+    tokens = jnp.full((batch, beams, steps), 0 if stop is None else stop, jnp.int32)
 
     def penalty(counts: Array) -> Array:
         return ((5 + counts) / 6) ** length_penalty
@@ -274,16 +274,20 @@ def beam_search(
         )
         return (totals, counts, ended, tokens), parent, token
 
-    def step(index: Array, carry: tuple) -> tuple:
-        texts, token, cache = carry
+    def goes_on(carry: tuple) -> Array:
+        index, (_, _, ended, _), _, _ = carry
+        return (index < steps) & ~ended.all()
+
+    def step(carry: tuple) -> tuple:
+        index, texts, token, cache = carry
         logits, cache = model.apply(variables, token.reshape(-1, 1), cache, method="decode")
         following = jax.nn.log_softmax(logits[:, 0].astype(jnp.float32))
         texts, parent, token = extend(index, texts, following.reshape(batch, beams, -1))
-        return texts, token, _reordered(cache, parent)
+        return index + 1, texts, token, _reordered(cache, parent)
 
     texts, parent, token = extend(jnp.array(0), (totals, counts, ended, tokens), following)
-    carry = texts, token, _reordered(cache, parent)
-    (totals, counts, _, tokens), _, _ = jax.lax.fori_loop(1, steps, step, carry)
+    carry = jnp.array(1), texts, token, _reordered(cache, parent)
+    _, (totals, counts, _, tokens), _, _ = jax.lax.while_loop(goes_on, step, carry)
     return tokens, totals / penalty(counts)
 
 

@@ -37,6 +37,7 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
     chain = tuple(call_section("transform", t) for t in config.training.transforms)
     transforms = Pipeline(chain)
     environment = config.environment and call_section("environment", config.environment.to_dict())
+    data_set = config.data and call_section("data", config.data.to_dict())
     task = find("task", config.task.name)
     known = isinstance(task, type) and issubclass(task, Task)  # a user's own may be a function
     updates = task.updates_per_step(config.task) if known else 1
@@ -49,6 +50,7 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
             values["task"],
             model=make_model(values, environment),
             environment=environment,
+            data_set=data_set,
             optimizer=optimizer,
             transforms=transforms,
             gradient_accumulation=config.training.gradient_accumulation,

@@ -175,13 +175,18 @@ def read_text(path: str | Path) -> str:
         content = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"text file {path} can't be read: {error.strerror}") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"text file {path} is not UTF-8: byte {error.start:,} is 0x{content[error.start]:02x}; "
-            f"convert it with: iconv -f ISO-8859-1 -t UTF-8 {path}"
-        ) from error
+    text = decoded(content, f"text file {path}", str(path))
     if not text.strip():
         raise UserError(f"text file {path} is empty")
     return text
+
+
+def decoded(content: bytes, where: str, file: str = "FILE") -> str:
+    """Bytes of UTF-8 as text. Raises `UserError` if they are none: which byte of `where`."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where} is not UTF-8: byte {error.start:,} is 0x{content[error.start]:02x}; "
+            f"convert it with: iconv -f ISO-8859-1 -t UTF-8 {file}"
+        ) from error
