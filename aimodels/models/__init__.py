@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from aimodels.models.preactivation_resnet import PreActivationResNet as PreActivationResNet
     from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
+    from aimodels.models.recurrent_encoder_decoder import (
+        RecurrentEncoderDecoder as RecurrentEncoderDecoder,
+    )
     from aimodels.models.resnet import ResNet as ResNet
     from aimodels.models.ssd import SSD as SSD
     from aimodels.models.ssd import SSD300 as SSD300
@@ -72,6 +75,9 @@ MODELS: dict[str, str] = {
     "GPT": "aimodels.models.gpt:GPT",
     "BERT": "aimodels.models.bert:BERT",
     "T5": "aimodels.models.t5:T5",
+    "RecurrentEncoderDecoder": (
+        "aimodels.models.recurrent_encoder_decoder:RecurrentEncoderDecoder"
+    ),
     "EncoderDecoderTransformer": "aimodels.models.encoder_decoder:EncoderDecoderTransformer",
     "Darknet53": "aimodels.models.yolov3:Darknet53",
     "FasterRCNN": "aimodels.models.faster_rcnn_model:FasterRCNN",
