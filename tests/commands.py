@@ -90,7 +90,17 @@ def _check_made(folder, made):
         raise ValueError(f"no command before it makes {folder}")
 
 
-WITH_WORKDIR = ("evaluate", "watch", "explain", "export", "generate", "play", "elo", "predict")
+WITH_WORKDIR = (
+    "evaluate",
+    "watch",
+    "explain",
+    "export",
+    "generate",
+    "play",
+    "elo",
+    "predict",
+    "translate",
+)
 
 
 def _check_aimodels(arguments, made):

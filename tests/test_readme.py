@@ -53,6 +53,9 @@ def shorter(line):
     for file in (argument for argument in rest if "gpt_sizes" in argument):
         added += small(file)
         added.append("--config.training.batch_size=8")
+    for file in (argument for argument in rest if "multi30k" in argument and "--" in argument):
+        added += [*small(file), "--config.evaluation.splits=test_2016[:8]"]
+        added.append("--config.training.batch_size=8")
     for file in (argument for argument in rest if "alphazero" in argument):
         added = [*small(file), "--config.training.steps=4"]
     return [command, *rest, *added]
@@ -62,6 +65,7 @@ def test_the_commands_of_readme_run_in_their_order(
     tmp_path, monkeypatch, fetched, fetched_weights, capsys
 ):
     fetched("mnist1d"), fetched("uci_regression"), fetched("sentence_classification")
+    fetched("multi30k")
     fetched_weights("efficientnet_lite0"), fetched_weights("minilm_l6_v2")
     pictures = fetched("fashion_mnist").load("test").gather(np.arange(2))["inputs"][..., 0]
     (tmp_path / "more").mkdir()

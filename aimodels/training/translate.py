@@ -53,7 +53,7 @@ def translated(
     )
     # One more than is read, so that a text that is too long is noticed before any is translated.
     ids, lengths = padded(tokenizer, texts, length + 1)
-    for row in np.flatnonzero(lengths > length):
+    for row in np.flatnonzero(lengths > length).tolist():
         tokens = len(tokenizer.encode(texts[row])) + 1
         raise UserError(
             f"text {row + 1} has {tokens} tokens with its end, and the model reads {length}: "
@@ -62,7 +62,7 @@ def translated(
     predict = jax.jit(task.predict)
     for start in range(0, len(texts), batch_size):
         rows = range(start, min(start + batch_size, len(texts)))
-        batch = {"inputs": np.full((batch_size, length), tokenizer.id_of(PAD), np.int32)}
+        batch: dict[str, np.ndarray] = {"inputs": np.full((batch_size, length), tokenizer.id_of(PAD), np.int32)}
         batch["lengths"] = np.ones(batch_size, np.int32)
         batch["inputs"][: len(rows)] = ids[start : rows.stop, :length]
         batch["lengths"][: len(rows)] = lengths[start : rows.stop]

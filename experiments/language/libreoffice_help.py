@@ -44,7 +44,7 @@ VARIANTS = tuple(MODELS)
 EPOCH = 321
 # What makes a run small enough for a test.
 SHRUNK = {
-    "data.length": "16",
+    "data.length": "32",
     "data.vocabulary": "600",
     "model.vocabulary": "600",
     "model.width": "16",
