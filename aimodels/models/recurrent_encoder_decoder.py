@@ -173,11 +173,12 @@ class RecurrentEncoderDecoder(nn.Module):
             self.maxout = Dense(2 * width, **dtypes)
         if of_bahdanau or self.score != "dot":
             self.memory_projection = Dense(self.features, use_bias=False, **dtypes)
+        in_axes: Any = (1, *(nn.broadcast,) * 4)  # the tokens' time; the source and `train`
         over_time = nn.scan(
             DecoderStep,
             variable_broadcast="params",
             split_rngs={"params": False, "dropout": True},
-            in_axes=(1, *(nn.broadcast,) * 4),
+            in_axes=in_axes,
             out_axes=1,
         )
         self.decoder = over_time(

@@ -155,7 +155,7 @@ class TranslationScores(clu.metrics.Metric):
         """`FIGURES`, by a call of the host where this is compiled; NaN over nothing."""
         shapes = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in FIGURES}
 
-        def on_host(ids: Any, number: Any, mask: Any) -> dict[str, np.ndarray]:
+        def on_host(ids: Any, number: Any, mask: Any) -> dict[str, Any]:
             from aimodels.data.text.parallel import text_of
 
             ids, number, mask = (np.asarray(each) for each in (ids, number, mask))

@@ -62,7 +62,9 @@ def translated(
     predict = jax.jit(task.predict)
     for start in range(0, len(texts), batch_size):
         rows = range(start, min(start + batch_size, len(texts)))
-        batch: dict[str, np.ndarray] = {"inputs": np.full((batch_size, length), tokenizer.id_of(PAD), np.int32)}
+        batch: dict[str, np.ndarray] = {
+            "inputs": np.full((batch_size, length), tokenizer.id_of(PAD), np.int32)
+        }
         batch["lengths"] = np.ones(batch_size, np.int32)
         batch["inputs"][: len(rows)] = ids[start : rows.stop, :length]
         batch["lengths"][: len(rows)] = lengths[start : rows.stop]
