@@ -1,8 +1,8 @@
 """Whole architectures, one file a family. `aimodels.models.CNN(...)` imports its file when used.
 
 Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
-(per token [B, T, V], if it is a language model) in its `dtype`, in which it also computes;
-parameters are in `param_dtype`. Segmenters (`fcn`, `unet`, `deeplab`) return
+(per token [B, T, V], if it is a language model or has readout="each") in its `dtype`, in which it
+also computes; parameters are in `param_dtype`. Segmenters (`fcn`, `unet`, `deeplab`) return
 [B, H, W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`, `faster_rcnn_model`) say themselves
 what they return, and so do networks of agents (`value_networks`, `alphazero`), which are called
 with observations alone. `bert` says what each of its heads returns and takes token types; models
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aimodels.models.lenet import LeNet5 as LeNet5
     from aimodels.models.linear import Linear as Linear
     from aimodels.models.mlp import MLP as MLP
+    from aimodels.models.original_lstm import OriginalLSTM as OriginalLSTM
     from aimodels.models.preactivation_resnet import PreActivationResNet as PreActivationResNet
     from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
@@ -70,6 +71,7 @@ MODELS: dict[str, str] = {
     "MLP": "aimodels.models.mlp:MLP",
     "CNN": "aimodels.models.convolutional:CNN",
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
+    "OriginalLSTM": "aimodels.models.original_lstm:OriginalLSTM",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "TextCNN": "aimodels.models.text_cnn:TextCNN",
     "GPT": "aimodels.models.gpt:GPT",

@@ -1,4 +1,4 @@
-"""Recurrent classifiers of sequences."""
+"""Recurrent classifiers of sequences and of their steps."""
 
 from typing import Any, Literal
 
@@ -25,7 +25,8 @@ class RecurrentClassifier(nn.Module):
         bidirectional: a second state runs backwards.
         readout: what the Dense layer sees. "last": the last state (of both directions, each after
             its last step); "mean": the mean of the outputs over the valid steps; "flatten": all T
-            outputs side by side, zero past the length, so that T is fixed.
+            outputs side by side, zero past the length, so that T is fixed; "each": every output,
+            for one class a step.
         vocabulary: V; None for numbers.
         embedding_features: width of the token vectors.
         dropout_rate: on token vectors, between the layers, and before the Dense layer; may be
@@ -41,7 +42,7 @@ class RecurrentClassifier(nn.Module):
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     num_layers: int = 1
     bidirectional: bool = False
-    readout: Literal["last", "mean", "flatten"] = "last"
+    readout: Literal["last", "mean", "flatten", "each"] = "last"
     vocabulary: int | None = None
     embedding_features: int = 64
     dropout_rate: float = 0.0
@@ -53,7 +54,10 @@ class RecurrentClassifier(nn.Module):
     def __call__(
         self, inputs: jax.Array, *, lengths: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """[B, T, C], [B, T] or ids [B, T] -> [B, num_classes]; `lengths` [B] of valid steps."""
+        """[B, T, C], [B, T] or ids [B, T] -> [B, num_classes]; `lengths` [B] of valid steps.
+
+        With readout="each", [B, T, num_classes].
+        """
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         if self.vocabulary is None:
             hidden = with_channels(inputs, axes=1).astype(self.dtype)
@@ -79,6 +83,8 @@ class RecurrentClassifier(nn.Module):
             hidden = outputs.reshape(outputs.shape[0], -1)
         elif self.readout == "mean":
             hidden = masked_mean(outputs, lengths)
+        elif self.readout == "each":
+            hidden = outputs
         else:
             last = state.hidden if self.cell == "lstm" else state  # [L, B, H], the top ones last
             hidden = jnp.concatenate(list(last[-2:] if self.bidirectional else last[-1:]), axis=-1)

@@ -26,16 +26,19 @@ class Regression(SupervisedTask):
 
     Attributes:
       loss_name: `squared_error`, `absolute_error` or `huber`.
+      tolerance: reports `wrong`, the share of examples with an error of this size or more, in the
+        unit of the data; None for no such report.
     """
 
     loss_name: Literal["squared_error", "absolute_error", "huber"] = "squared_error"
+    tolerance: float | None = None
 
     def loss(self, outputs: Array, batch: Batch) -> Array:
         """The loss of each example, [B]."""
         return losses.LOSSES[self.loss_name](_like(outputs, batch["targets"]), batch["targets"])
 
     def metrics(self, outputs: Array, batch: Batch) -> clu.metrics.Collection:
-        """Loss, MSE, RMSE, MAE and R2."""
+        """Loss, MSE, RMSE, MAE and R2, and the share that is wrong."""
         targets = batch["targets"]
         outputs = _like(outputs, targets)
         loss = self.loss(outputs, batch)
@@ -43,9 +46,14 @@ class Regression(SupervisedTask):
             scale = batch["target_std"].reshape(-1, *[1] * (targets.ndim - 1))
             outputs, targets = outputs * scale, targets * scale
         collection = regression_metrics(1 if targets.ndim == 1 else targets.shape[-1])
-        return collection.single_from_model_output(
+        measured = collection.single_from_model_output(
             outputs=outputs, targets=targets, loss=loss, mask=batch.get("mask")
         )
+        if self.tolerance is None:
+            return measured
+        errors = jnp.abs(outputs - targets).reshape(len(targets), -1).max(1)
+        valid = batch.get("mask", jnp.ones(len(targets), bool))
+        return _beside(measured, "wrong", Mean.of(errors >= self.tolerance, valid))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,17 +98,21 @@ class MCDropoutRegression(Regression):
             batch.get("mask", jnp.ones(batch["targets"].shape[0], bool)),
         )
         errors = self.metrics(total / self.samples, batch)
-        return _with_log_likelihood(type(errors))(
-            log_likelihood=log_likelihood,
-            _reduction_counter=errors._reduction_counter,
-            **{name: getattr(errors, name) for name in errors.__annotations__},
-        )
+        return _beside(errors, "log_likelihood", log_likelihood)
+
+
+def _beside(measured: clu.metrics.Collection, name: str, mean: Mean) -> clu.metrics.Collection:
+    """A collection with one more metric, a mean."""
+    return _with_mean(type(measured), name)(
+        _reduction_counter=measured._reduction_counter,
+        **{field: getattr(measured, field) for field in measured.__annotations__},
+        **{name: mean},
+    )
 
 
 @functools.cache
-def _with_log_likelihood(collection: type) -> type:
-    fields = dict(collection.__annotations__) | {"log_likelihood": Mean}
-    return clu.metrics.Collection.create(**fields)
+def _with_mean(collection: type, name: str) -> type:
+    return clu.metrics.Collection.create(**collection.__annotations__, **{name: Mean})
 
 
 def _like(outputs: Array, targets: Array) -> Array:

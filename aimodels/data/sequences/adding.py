@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.sequences.generated import Generated, generator
+from aimodels.data.sequences.generated import Example, Generated, generator
 from aimodels.errors import UserError
 
 MARKED_FIRST = 10  # one of the first ten pairs is marked
@@ -85,7 +85,7 @@ class AddingProblem(Dataset):
             self.info().splits[split], lambda index: make(generator(self.seed, split, index))
         )
 
-    def _original(self, draw: np.random.Generator) -> dict[str, np.ndarray]:
+    def _original(self, draw: np.random.Generator) -> Example:
         length = int(draw.integers(self.length, self.longest, endpoint=True))
         first = int(draw.integers(MARKED_FIRST))
         second = int(draw.integers(self.length // 2 - 2))
@@ -103,7 +103,7 @@ class AddingProblem(Dataset):
             "lengths": np.int32(length),
         }
 
-    def _later(self, draw: np.random.Generator) -> dict[str, np.ndarray]:
+    def _later(self, draw: np.random.Generator) -> Example:
         pairs = np.zeros((self.length, 2), np.float32)
         pairs[:, 0] = draw.random(self.length)
         marked = draw.choice(self.length, 2, replace=False)

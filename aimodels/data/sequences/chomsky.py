@@ -6,7 +6,7 @@ import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
 from aimodels.data.sequences.chomsky_tasks import TASKS, Sequence
-from aimodels.data.sequences.generated import Generated, generator
+from aimodels.data.sequences.generated import Example, Generated, generator
 from aimodels.errors import UserError, unknown
 
 
@@ -92,7 +92,7 @@ class ChomskyHierarchy(Dataset):
         # The number of places grows with the length.
         rows = longest + self._draw(split, 0, longest).places
 
-        def make(index: int) -> dict[str, np.ndarray]:
+        def make(index: int) -> Example:
             sequence = self._draw(split, index)
             read, answered = len(sequence.inputs), len(sequence.outputs)
             inputs = np.full(rows, self.blank, np.int32)

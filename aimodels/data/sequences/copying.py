@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.sequences.generated import Generated, generator
+from aimodels.data.sequences.generated import Example, Generated, generator
 
 SYMBOLS, BLANK, MARKER = 8, 0, 9
 
@@ -53,7 +53,7 @@ class CopyProblem(Dataset):
     def load_whole(self, split: str) -> Generated:
         """The train or test part."""
 
-        def make(index: int) -> dict[str, np.ndarray]:
+        def make(index: int) -> Example:
             symbols = generator(self.seed, split, index).integers(1, SYMBOLS + 1, self.symbols)
             inputs = np.full(self.length + 2 * self.symbols, BLANK, np.int32)
             inputs[: self.symbols] = symbols

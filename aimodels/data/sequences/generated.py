@@ -7,6 +7,8 @@ import numpy as np
 
 from aimodels.data.source import check_indices
 
+# Field -> array or NumPy's number.
+Example = Mapping[str, Any]
 # The sequences of a split have draws of their own.
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 
@@ -25,7 +27,7 @@ class Generated:
       make: an example's number -> field -> array; all examples have the same fields and shapes.
     """
 
-    def __init__(self, length: int, make: Callable[[int], Mapping[str, Any]]) -> None:
+    def __init__(self, length: int, make: Callable[[int], Example]) -> None:
         self._length, self._make = length, make
 
     def __len__(self) -> int:
