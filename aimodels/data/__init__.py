@@ -31,6 +31,7 @@ DATASETS: dict[str, str] = {
     "bccd": "aimodels.data.bccd:Bccd",
     "tree_boxes": "aimodels.data.tree_boxes:TreeBoxes",
     "sentence_classification": "aimodels.data.text.sentence_classification:SentenceClassification",
+    "polyphonic_music": "aimodels.data.sequences.polyphonic_music:PolyphonicMusic",
     "reviews": "aimodels.data.text.reviews:Reviews",
     "bbc_news": "aimodels.data.text.bbc_news:BbcNews",
     "multi30k": "aimodels.data.text.multi30k:Multi30k",

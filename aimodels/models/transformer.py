@@ -1,4 +1,4 @@
-"""Transformer classifiers of token sequences, signals and images."""
+"""Transformer classifiers of token sequences and their tokens, signals and images."""
 
 from typing import Any, Literal
 
@@ -35,8 +35,10 @@ class TransformerClassifier(nn.Module):
         positions: "learned", "sinusoidal", "rotary" or "none".
         max_length: rows of learned positions, without the class token; None takes the length of
             the inputs at initialisation.
-        readout: "class_token", a learned token put in front; or "mean" of the valid tokens.
+        readout: "class_token", a learned token put in front; "mean" of the valid tokens; "last" of
+            them; or "each", for one class a token.
         norm_position: "pre" or "post".
+        norm: "layer", "rms" or "none".
         activation: of the feed-forward.
         dropout_rate: on embeddings, attention weights, the feed-forward, and what each sublayer
             adds; may be traced.
@@ -54,8 +56,9 @@ class TransformerClassifier(nn.Module):
     patch_size: int | tuple[int, ...] | None = None
     positions: Literal["learned", "sinusoidal", "rotary", "none"] = "learned"
     max_length: int | None = None
-    readout: Literal["class_token", "mean"] = "class_token"
+    readout: Literal["class_token", "mean", "last", "each"] = "class_token"
     norm_position: Literal["pre", "post"] = "pre"
+    norm: Literal["layer", "rms", "none"] = "layer"
     activation: str = "gelu"
     dropout_rate: float = 0.0
     initializer: str = "glorot"
@@ -66,7 +69,10 @@ class TransformerClassifier(nn.Module):
     def __call__(
         self, inputs: jax.Array, *, lengths: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """Ids or numbers as above -> [B, num_classes]; `lengths` [B] of valid inputs."""
+        """Ids or numbers as above -> [B, num_classes]; `lengths` [B] of valid inputs.
+
+        With readout="each", [B, T, num_classes].
+        """
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         tokens, lengths = self._tokens(inputs, lengths)
         batch, time, _ = tokens.shape
@@ -90,6 +96,7 @@ class TransformerClassifier(nn.Module):
             width=self.width,
             mlp_width=self.mlp_width,
             norm_position=self.norm_position,
+            norm=self.norm,
             activation=self.activation,
             rotary="half" if self.positions == "rotary" else None,
             dropout_rate=self.dropout_rate,
@@ -99,8 +106,14 @@ class TransformerClassifier(nn.Module):
         )
         encoder = Transformer(self.num_layers, block, name="encoder")
         hidden = encoder(tokens, lengths=lengths, train=train)
-        summary = hidden[:, 0] if has_class else masked_mean(hidden, lengths)
-        return Dense(self.num_classes, name="head", **dtypes)(summary)
+        if has_class:
+            hidden = hidden[:, 0]
+        elif self.readout == "mean":
+            hidden = masked_mean(hidden, lengths)
+        elif self.readout == "last":
+            places = jnp.full(batch, time - 1) if lengths is None else lengths - 1
+            hidden = jnp.take_along_axis(hidden, places[:, None, None], axis=1)[:, 0]
+        return Dense(self.num_classes, name="head", **dtypes)(hidden)
 
     def _tokens(
         self, inputs: jax.Array, lengths: jax.Array | None

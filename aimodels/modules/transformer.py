@@ -12,9 +12,10 @@ from aimodels.modules.attention import KeyValueCache, MultiHeadAttention
 from aimodels.modules.blocks import divided, rematerialises
 from aimodels.modules.dense import Dense, activation
 from aimodels.modules.dropout import Dropout
+from aimodels.modules.identity import Identity
 from aimodels.modules.initializers import Initializer
 
-NORMS = ("layer", "rms")
+NORMS = ("layer", "rms", "none")
 NORM_POSITIONS = ("pre", "post")
 
 
@@ -99,7 +100,7 @@ class TransformerBlock(nn.Module):
         head_width: K; D / N when None.
         mlp_width: between the feed-forward's layers; 4 D when None.
         norm_position: "pre" or "post".
-        norm: "layer" or "rms".
+        norm: "layer", "rms" or "none".
         epsilon: of the norms.
         activation: of the feed-forward.
         gated: gated feed-forward, see `FeedForward`.
@@ -289,6 +290,8 @@ class TransformerBlock(nn.Module):
             return nn.LayerNorm(use_bias=self.use_bias, **fields)
         if self.norm == "rms":
             return nn.RMSNorm(**fields)
+        if self.norm == "none":
+            return Identity(name=name)
         raise unknown("norm", self.norm, NORMS)
 
     @nn.nowrap

@@ -1,0 +1,80 @@
+"""JSB Chorales: Bai, Kolter & Koltun, "An empirical evaluation of generic ... networks", 2018.
+
+aimodels data fetch polyphonic_music:JSB_Chorales
+aimodels train --config=experiments/language/jsb_chorales.py:gru --workdir=runs/chorales
+
+aimodels reproduce experiments/language/jsb_chorales.py
+
+Table 1 of "An empirical evaluation of generic convolutional and recurrent networks for sequence
+modeling": which keys sound next, as the negative log-likelihood of a frame in nats, for networks of
+300 K weights, where the validation part is best. The paper searched optimizers, rates, clipping and
+depth for each network; here all have one layer, Adam at 1e-3, gradients of norm 1 at most, dropout
+of 0.3 before the last layer, batches of 16, and 60 epochs. Its convolutional network, the TCN
+(8.10), is not here.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from aimodels.reproduce import Row
+
+# Features with which the networks have the paper's 300 K weights, and its figures.
+FEATURES = {"lstm": 224, "gru": 262, "rnn": 466}
+FIGURES = {"lstm": 8.45, "gru": 8.43, "rnn": 8.91}
+VARIANTS = tuple(FEATURES)
+EPOCHS, EPOCH = 60, 15  # steps of 16 pieces in an epoch of 229
+
+
+def get_config(variant: str = "lstm") -> ConfigDict:
+    """A network by its cell."""
+    return ConfigDict(
+        {
+            "model": {
+                "name": "RecurrentClassifier",
+                "cell": variant,
+                "features": FEATURES[variant],
+                "num_classes": 88,
+                "readout": "each",
+                "dropout_rate": 0.3,
+            },
+            "task": {"name": "frame_prediction"},
+            "data": {"name": "polyphonic_music", "dataset": "JSB_Chorales"},
+            "optimizer": {"name": "adam", "learning_rate": 1e-3, "clip_global_norm": 1.0},
+            "training": {"steps": EPOCHS * EPOCH, "batch_size": 16, "log_every": EPOCH},
+            "evaluation": {
+                "splits": ("validation", "test"),
+                "every": EPOCH,
+                "batch_size": 80,
+            },
+        }
+    )
+
+
+def run_network(variant: str, folder: Path) -> list[dict[str, float]]:
+    """Test metrics of five seeds, each where its validation part was best."""
+    import aimodels
+    from aimodels.reproduce.early_stopping import at_best
+
+    config = get_config(variant)
+    config.replicas = {"seeds": (0, 1, 2, 3, 4)}
+    aimodels.train(config, folder, label=variant)
+    return at_best(folder, "validation/log_likelihood")
+
+
+def published() -> list[Row]:
+    """Negative log-likelihoods of a frame, in nats."""
+    return [
+        Row(
+            name=f"{variant.upper()}, {FEATURES[variant]} features",
+            variant=variant,
+            metric="test/loss",
+            published=figure,
+            source="Bai et al. 2018, table 1",
+            decimals=2,
+            higher_is_better=False,
+            run_all=partial(run_network, variant),
+        )
+        for variant, figure in FIGURES.items()
+    ]
