@@ -5,6 +5,7 @@ TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
     "sequence_classification": "aimodels.tasks.sequence_classification:SequenceClassification",
     "sequence_answers": "aimodels.tasks.sequence_answers:SequenceAnswers",
+    "frame_prediction": "aimodels.tasks.frame_prediction:FramePrediction",
     "iterative_pruning": "aimodels.tasks.pruning:IterativePruning",
     "simclr": "aimodels.tasks.simclr:SimCLR",
     "masked_language_model": "aimodels.tasks.masked_language_model:MaskedLanguageModel",

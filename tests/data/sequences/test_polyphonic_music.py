@@ -15,6 +15,8 @@ def test_pieces_are_the_published_ones(name, fetched):
         batch = dataset.load(split).gather(np.arange(size))
         assert len(dataset.load(split)) == size
         assert set(np.unique(batch["inputs"])) == {0, 1}
+        if split == "train":
+            assert batch["inputs"].shape[1:] == dataset.info().features["inputs"].shape
         for inputs, targets, length in zip(*batch.values(), strict=True):
             np.testing.assert_array_equal(inputs[1:length], targets[: length - 1])
             assert not targets[length:].any()
