@@ -315,7 +315,8 @@ class Program:
 
 
 def _eval_key(batch: Batch, per_replica: bool) -> tuple:
-    return ("evaluate", per_replica, batch["mask"].shape)
+    """Of batches for which one program does: splits may differ in the length of their rows."""
+    return ("evaluate", per_replica, *(leaf.shape for leaf in jax.tree.leaves(batch)))
 
 
 def _pick(tree: Any, index: Any) -> Any:
