@@ -69,7 +69,7 @@ def published() -> list[Row]:
             source="Nanda et al. 2023, section 3 and figure 2",
             units="%",
             scale=100,
-            seconds=5400,
+            seconds=3600,
             long=True,
             note="Published as a curve; the figure is where it ends.",
         ),
@@ -82,7 +82,7 @@ def published() -> list[Row]:
             units="%",
             scale=100,
             decimals=1,
-            seconds=5400,
+            seconds=3600,
             long=True,
         ),
     ]
