@@ -106,9 +106,9 @@ def parser() -> argparse.ArgumentParser:
     exporting.add_argument("--output", required=True, metavar="FILE", help="to write")
     exporting.add_argument(
         "--format",
-        choices=("safetensors", "stablehlo"),
+        choices=("safetensors", "stablehlo", "word2vec"),
         default="safetensors",
-        help="the weights (default), or the program that predicts, with them in it",
+        help="the weights (default), the program that predicts, or vectors of words as text",
     )
     exporting.add_argument(
         "--naming",
@@ -141,6 +141,11 @@ def parser() -> argparse.ArgumentParser:
         "--length_penalty", type=float, help="above 0 for longer texts (default: the run's)"
     )
     translate.add_argument("--batch_size", type=_positive, default=32, help="texts at a time (32)")
+
+    neighbours = command("neighbours", "the words nearest to some, by a run's vectors; prints JSON")
+    _add_run(neighbours)
+    neighbours.add_argument("--words", required=True, nargs="+", metavar="WORD", help="to look at")
+    neighbours.add_argument("--count", type=_positive, default=10, help="of each word (default 10)")
 
     reproduce = command("reproduce", "run a published table, and print it beside ours")
     reproduce.add_argument("file", help="an experiment file with a published table")

@@ -25,6 +25,8 @@ WITH_WORKDIR = (
     "explain",
     "predict",
     "generate",
+    "translate",
+    "neighbours",
     "export",
     "play",
     "elo",
@@ -88,19 +90,6 @@ def _split_at(program, arguments):
 def _check_made(folder, made):
     if not any(Path(folder).is_relative_to(one) for one in made):
         raise ValueError(f"no command before it makes {folder}")
-
-
-WITH_WORKDIR = (
-    "evaluate",
-    "watch",
-    "explain",
-    "export",
-    "generate",
-    "play",
-    "elo",
-    "predict",
-    "translate",
-)
 
 
 def _check_aimodels(arguments, made):

@@ -38,6 +38,8 @@ DATASETS: dict[str, str] = {
     "libreoffice_help": "aimodels.data.text.libreoffice_help:LibreOfficeHelp",
     # A named corpus (fetched once), or a file of one's own.
     "text": "aimodels.data.text.language_modelling:Text",
+    "words": "aimodels.data.text.words:Words",
+    "cooccurrences": "aimodels.data.text.cooccurrences:Cooccurrences",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
     "tfds_detection": "aimodels.data.tfds_detection:TfdsDetection",

@@ -2,13 +2,13 @@
 
 Every model is called as `model(inputs, *, lengths=None, train=False)` and returns [B, num_classes]
 (per token [B, T, V], if it is a language model or has readout="each") in its `dtype`, in which it
-also computes; parameters are in `param_dtype`. Segmenters (`fcn`, `unet`, `deeplab`) return
-[B, H, W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`, `faster_rcnn_model`) say themselves
-what they return, and so do networks of agents (`value_networks`, `alphazero`), which are called
-with observations alone. `bert` says what each of its heads returns and takes token types; models
-of two texts (`t5`, `encoder_decoder`) take the target as `decoder_inputs`. Inputs are converted to
-`dtype` and not scaled: scaling is a transform of the data. Dropout draws from the rng stream
-"dropout", and its rates may be traced.
+also computes; parameters are in `param_dtype`. Segmenters (`fcn`, `unet`, `deeplab`) return [B, H,
+W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`, `faster_rcnn_model`) say themselves what
+they return, and so do tables of vectors (`word_vectors`), and networks of agents
+(`value_networks`, `alphazero`), which are called with observations alone. `bert` says what each of
+its heads returns and takes token types; models of two texts (`t5`, `encoder_decoder`) take the
+target as `decoder_inputs`. Inputs are converted to `dtype` and not scaled: scaling is a transform
+of the data. Dropout draws from the rng stream "dropout", and its rates may be traced.
 
 Published architectures for images start as their reference does, which their file names, and give
 what they compute on the way by name: `model.apply(..., mutable=["intermediates"])`. The parameters
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from aimodels.models.vgg import VGG as VGG
     from aimodels.models.video_resnet import VideoResNet as VideoResNet
     from aimodels.models.vit import VisionTransformer as VisionTransformer
+    from aimodels.models.word_vectors import GloVe as GloVe
+    from aimodels.models.word_vectors import Word2Vec as Word2Vec
     from aimodels.models.yolov1 import YOLOv1 as YOLOv1
     from aimodels.models.yolov3 import Darknet53 as Darknet53
     from aimodels.models.yolov3 import YOLOv3 as YOLOv3
@@ -80,6 +82,8 @@ MODELS: dict[str, str] = {
     "RecurrentEncoderDecoder": (
         "aimodels.models.recurrent_encoder_decoder:RecurrentEncoderDecoder"
     ),
+    "GloVe": "aimodels.models.word_vectors:GloVe",
+    "Word2Vec": "aimodels.models.word_vectors:Word2Vec",
     "EncoderDecoderTransformer": "aimodels.models.encoder_decoder:EncoderDecoderTransformer",
     "Darknet53": "aimodels.models.yolov3:Darknet53",
     "FasterRCNN": "aimodels.models.faster_rcnn_model:FasterRCNN",

@@ -37,6 +37,7 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
     chain = tuple(call_section("transform", t) for t in config.training.transforms)
     transforms = Pipeline(chain)
     environment = config.environment and call_section("environment", config.environment.to_dict())
+    # For tasks that need what no batch tells, such as counts of all words.
     data_set = config.data and call_section("data", config.data.to_dict())
     task = find("task", config.task.name)
     known = isinstance(task, type) and issubclass(task, Task)  # a user's own may be a function

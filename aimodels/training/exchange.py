@@ -25,6 +25,7 @@ from aimodels.training.build import abstract_batch, make_model
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.initial_weights import source
 from aimodels.training.load import config_of, load, read_variables
+from aimodels.training.neighbours import word_vectors
 from aimodels.training.workdir import opened
 from aimodels.weights import write_safetensors
 
@@ -135,7 +136,7 @@ def export(
     workdir: str | os.PathLike,
     output: str | os.PathLike,
     *,
-    format: Literal["safetensors", "stablehlo"] = "safetensors",
+    format: Literal["safetensors", "stablehlo", "word2vec"] = "safetensors",
     naming: str = "ours",
     step: int | str = "latest",
     replica: int = 0,
@@ -148,7 +149,8 @@ def export(
       output: the file; with names of `huggingface`, of a language model, it may be a folder, which
         gets config.json and, from a run that has one, tokenizer.json too.
       format: `safetensors` are the weights; `stablehlo` is the program that predicts, with
-        them in it, as `jax.export` keeps it.
+        them in it, as `jax.export` keeps it; `word2vec` are vectors of words as text: how many
+        there are and their width, then a word and its numbers a line.
       naming: of the weights: `ours`, `torchvision` or `huggingface`.
       step: `latest`, `best` or a number.
       replica: which one, counted from 0.
@@ -165,6 +167,12 @@ def export(
         if naming != "ours":
             raise UserError("--naming is of weights: --format=safetensors")
         return _export_program(workdir, output, step, replica, batch_size)
+    if format == "word2vec":
+        if naming != "ours":
+            raise UserError("--naming is of weights: --format=safetensors")
+        vectors = word_vectors(Path(workdir), step=step, replica=replica)
+        vectors.save(output)
+        return f"{len(vectors.words):,} words, {vectors.table.shape[1]} numbers each"
     if batch_size is not None:
         raise UserError("--batch_size is of a program: --format=stablehlo")
     variables = read_variables(workdir, step=step, replica=replica)

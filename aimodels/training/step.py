@@ -315,8 +315,9 @@ class Program:
 
 
 def _eval_key(batch: Batch, per_replica: bool) -> tuple:
-    """Of batches for which one program does: splits may differ in the length of their rows."""
-    return ("evaluate", per_replica, *(leaf.shape for leaf in jax.tree.leaves(batch)))
+    """Of batches for which one program does: splits may differ in fields and length of rows."""
+    leaves, fields = jax.tree.flatten(batch)
+    return ("evaluate", per_replica, fields, *((leaf.shape, leaf.dtype) for leaf in leaves))
 
 
 def _pick(tree: Any, index: Any) -> Any:

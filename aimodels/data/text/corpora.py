@@ -165,6 +165,11 @@ def named(name: str) -> Corpus:
     return CORPORA[name]
 
 
+def is_file(corpus: str) -> bool:
+    """Whether what a config calls a corpus is the path of a file."""
+    return "/" in corpus or corpus.endswith(".txt")
+
+
 def read_text(path: str | Path) -> str:
     """A text file of UTF-8.
 

@@ -46,7 +46,7 @@ class Text(Dataset):
 
     @property
     def _is_file(self) -> bool:
-        return "/" in self.corpus or self.corpus.endswith(".txt")
+        return corpora.is_file(self.corpus)
 
     @classmethod
     def presets(cls) -> tuple[dict[str, str], ...]:

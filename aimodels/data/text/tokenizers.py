@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from aimodels.data.cache import cache_folder, keep, sha256_of_files
-from aimodels.errors import UserError, unknown
+from aimodels.errors import UserError, near, unknown
 
 UNKNOWN = "<unk>"
 # Of what is kept in the cache: another one where the same corpus would give another tokenizer.
@@ -145,7 +145,8 @@ class SpacedWords(Tokenizer):
     """What stands between spaces, for text that is cut into words already.
 
     Args:
-      words: all that there are, each once, in the order of their ids; `<unk>` among them.
+      words: all that there are, each once, in the order of their ids; `<unk>` among them, or else
+        no text that has others can be encoded.
     """
 
     kind = "spaced_words"
@@ -157,6 +158,8 @@ class SpacedWords(Tokenizer):
 
     def encode(self, text: str) -> np.ndarray:
         """int32 [T]; words that aren't known are `<unk>`."""
+        if UNKNOWN not in self._ids:
+            return np.array([self.id_of(word) for word in text.split()], np.int32)
         unknown_id = self._ids[UNKNOWN]
         return np.array([self._ids.get(word, unknown_id) for word in text.split()], np.int32)
 
@@ -167,7 +170,9 @@ class SpacedWords(Tokenizer):
     def id_of(self, token: str) -> int:
         """The id of a word."""
         if token not in self._ids:
-            raise unknown("token", token, self._ids)
+            close = near(token, self._ids)
+            hint = f"; near ones: {', '.join(close)}" if close else ""
+            raise UserError(f"token {token!r} is not among the {self.vocabulary:,} known{hint}")
         return self._ids[token]
 
     def characters(self) -> np.ndarray:
