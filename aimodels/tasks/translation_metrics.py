@@ -218,7 +218,8 @@ def _by_rank(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
 @functools.cache
 def _metrics(is_cut_into_words: bool) -> tuple[Any, Any]:
     try:
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError as error:
         raise _missing("sacrebleu") from error
     # `force`: no warning of texts that are cut into words.
