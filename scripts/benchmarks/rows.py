@@ -10,15 +10,63 @@ from common import ROOT
 from aimodels.config import load_config, resolve
 
 MNIST1D = ROOT / "experiments/vision/mnist1d.py"
-VOCABULARY, BLOCK = 65, 64  # tiny Shakespeare's characters, nanoGPT's block on a CPU
-GPT = {"name": "GPT", "vocabulary": VOCABULARY, "width": 128, "num_layers": 4, "num_heads": 4}
-FASHION = {
-    "name": "CNN",
-    "features": (32, 64),
-    "kernel_sizes": 5,
-    "pooling": "max",
-    "dense_features": (1024,),
-    "num_classes": 10,
+VOCABULARY = 65  # tiny Shakespeare's characters
+WORDS = 10_000
+BLOCK = {"gpt": 64, "gpt2": 256, "lstm": 128}  # tokens of a row; nanoGPT's on a CPU and on a GPU
+SIZE = {"fashion": 28, "resnet18": 32, "unet": 128, "vit_ti": 224}  # pixels of a side
+ADAM = {"name": "adam", "learning_rate": 1e-3}
+ADAMW = {"name": "adamw", "learning_rate": 1e-3, "b2": 0.99, "weight_decay": 0.1}
+SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}
+
+# Rows on arrays that are made here: the model, and its optimizer.
+MADE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "gpt": (
+        {
+            "name": "GPT",
+            "vocabulary": VOCABULARY,
+            "width": 128,
+            "num_layers": 4,
+            "num_heads": 4,
+            "max_length": BLOCK["gpt"],
+        },
+        ADAMW,
+    ),
+    "fashion": (
+        {
+            "name": "CNN",
+            "features": (32, 64),
+            "kernel_sizes": 5,
+            "pooling": "max",
+            "dense_features": (1024,),
+            "num_classes": 10,
+        },
+        ADAM,
+    ),
+    "resnet18": ({"name": "ResNet", "depth": 18, "num_classes": 10, "stem": "cifar"}, SGD),
+    "unet": ({"name": "UNet", "padding": "same", "dropout_rate": 0.0}, SGD),
+    "vit_ti": ({"name": "VisionTransformer", "size": "Ti", "num_classes": 1000}, ADAMW),
+    "gpt2": (
+        {
+            "name": "GPT",
+            "vocabulary": VOCABULARY,
+            "width": 384,
+            "num_layers": 6,
+            "num_heads": 6,
+            "max_length": BLOCK["gpt2"],
+            "use_bias": True,
+        },
+        ADAMW,
+    ),
+    "lstm": (
+        {
+            "name": "RecurrentClassifier",
+            "vocabulary": WORDS,
+            "embedding_features": 256,
+            "features": 256,
+            "num_classes": 2,
+        },
+        ADAM,
+    ),
 }
 
 
@@ -30,7 +78,8 @@ class Row:
       title: in tables.
       batch_size: examples a step.
       least_steps: of a run, so that what happens ten times in it does not weigh more than in
-        practice: the steps of MNIST-1D's and nanoGPT's own recipes, an epoch of Fashion-MNIST.
+        practice: the steps of MNIST-1D's and nanoGPT's own recipes, an epoch of Fashion-MNIST, and
+        of the large ones a minute.
       chunk: all numbers of steps are multiples of it.
       start_steps: of the short run whose seconds count as start-up.
     """
@@ -48,6 +97,11 @@ ROWS = {
     "gru": Row("MNIST-1D GRU", 100, 6000),
     "gpt": Row("nanoGPT-size Transformer", 12, 2000, 100, 20),
     "fashion": Row("Fashion-MNIST CNN", 128, 500, 100, 20),
+    "resnet18": Row("ResNet-18 for 32x32", 32, 80, 20, 4),
+    "unet": Row("U-Net, 128x128", 4, 80, 20, 4),
+    "vit_ti": Row("ViT-Ti/16, 224x224", 32, 40, 20, 4),
+    "gpt2": Row("GPT-2 of 6 layers x 384, 256 tokens", 4, 120, 20, 4),
+    "lstm": Row("LSTM of 256, 128 tokens", 32, 400, 100, 20),
 }
 
 
@@ -59,10 +113,8 @@ def make_config(row: str, scratch: Path, **sections: dict[str, Any]) -> Any:
       scratch: a folder.
       sections: fields that replace the config's own, e.g. `training={"steps": 100}`.
     """
-    if row in ("gpt", "fashion"):
-        given = _made(row, scratch)
-    else:
-        given = load_config(f"{MNIST1D}:{row}").to_dict()
+    made = row in MADE
+    given = _made(row, scratch) if made else load_config(f"{MNIST1D}:{row}").to_dict()
     for section, fields in sections.items():
         given[section] = {**given.get(section, {}), **fields}
     return resolve(given)
@@ -79,36 +131,44 @@ def arrays_of(config: Any) -> dict[str, np.ndarray]:
 def _made(row: str, scratch: Path) -> dict[str, Any]:
     file = scratch / f"{row}.npz"
     if not file.exists():
-        np.savez(file, **(_tokens() if row == "gpt" else _images()))
-    adam = {"name": "adam", "learning_rate": 1e-3}
-    adamw = {"name": "adamw", "learning_rate": 1e-3, "b2": 0.99, "weight_decay": 0.1}
+        np.savez(file, **(_tokens(row) if row in BLOCK else _images(row)))
+    model, optimizer = MADE[row]
     return {
-        "model": GPT | {"max_length": BLOCK} if row == "gpt" else FASHION,
-        "task": {"name": "classification"},
+        "model": model,
+        "task": {"name": "segmentation" if row == "unet" else "classification"},
         "data": {"name": "arrays", "path": str(file)},
-        "optimizer": adamw if row == "gpt" else adam,
+        "optimizer": optimizer,
         "training": {"steps": 1, "batch_size": ROWS[row].batch_size},
     }
 
 
-def _tokens() -> dict[str, np.ndarray]:
-    """As many characters as tiny Shakespeare's training set has, without its words."""
+def _tokens(row: str) -> dict[str, np.ndarray]:
+    """As many tokens as tiny Shakespeare's training set has characters, without its words."""
     generator = np.random.Generator(np.random.Philox(0))
-    arrays = {}
-    for split, count in (("train", 15_000), ("test", 48)):
-        text = generator.integers(0, VOCABULARY, (count, BLOCK + 1), dtype=np.int32)
+    arrays, length = {}, BLOCK[row]
+    for split, count in (("train", 960_000 // length), ("test", 48)):
+        if row == "lstm":
+            text = generator.integers(0, WORDS, (count, length), dtype=np.int32)
+            targets = generator.integers(0, 2, count, dtype=np.int32)
+            arrays |= {f"{split}_inputs": text, f"{split}_targets": targets}
+            continue
+        text = generator.integers(0, VOCABULARY, (count, length + 1), dtype=np.int32)
         arrays |= {f"{split}_inputs": text[:, :-1], f"{split}_targets": text[:, 1:]}
     return arrays
 
 
-def _images() -> dict[str, np.ndarray]:
-    """Images of Fashion-MNIST's shape, as floats; their content does not change the speed.
+def _images(row: str) -> dict[str, np.ndarray]:
+    """Images of a row's shape, as floats; their content does not change the speed.
 
     Few to test on: ten evaluations of 200 steps weigh no more than ten of 5,000 on all of them.
     """
     generator = np.random.Generator(np.random.Philox(0))
-    arrays = {}
-    for split, count in (("train", 6_000), ("test", 400)):
-        arrays[f"{split}_inputs"] = generator.random((count, 28, 28, 1), dtype=np.float32)
-        arrays[f"{split}_targets"] = generator.integers(0, 10, count, dtype=np.int32)
+    arrays, size = {}, SIZE[row]
+    counts = (6_000, 400) if row == "fashion" else (256, 8)
+    for split, count in zip(("train", "test"), counts, strict=True):
+        shape = (count, size, size, 1 if row in ("fashion", "unet") else 3)
+        arrays[f"{split}_inputs"] = generator.random(shape, dtype=np.float32)
+        classes = 2 if row == "unet" else MADE[row][0]["num_classes"]
+        each = shape[:3] if row == "unet" else count
+        arrays[f"{split}_targets"] = generator.integers(0, classes, each, dtype=np.int32)
     return arrays

@@ -6,142 +6,65 @@ Usage: torch_worker.py FOLDER, with FOLDER/<row>-data.npz holding inputs and tar
 """
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+import torch_models as models
+from common import peak_bytes
 from torch import Tensor, nn
 
-
-class Mlp(nn.Module):
-    """MNIST-1D's: 40-100-100-10, the second layer residual."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(40, 100), nn.Linear(100, 100)
-        self.head = nn.Linear(100, 10)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Signals [B, 40] -> [B, 10]."""
-        hidden = F.relu(self.first(inputs))
-        return self.head(hidden + F.relu(self.second(hidden)))
-
-
-def signal_cnn() -> nn.Module:
-    """MNIST-1D's: three strided convolutions of 25 channels."""
-    return nn.Sequential(
-        nn.Unflatten(1, (1, 40)),
-        *(nn.Conv1d(1, 25, 5, stride=2, padding=1), nn.ReLU()),
-        *(nn.Conv1d(25, 25, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Conv1d(25, 25, 3, stride=2, padding=1), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(125, 10)),
-    )
-
-
-class Gru(nn.Module):
-    """MNIST-1D's: bidirectional, 6 wide, all outputs side by side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.recurrent = nn.GRU(1, 6, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(40 * 12, 10)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Signals [B, 40] -> [B, 10]."""
-        return self.head(self.recurrent(inputs.unsqueeze(-1))[0].flatten(1))
-
-
-def image_cnn() -> nn.Module:
-    """Fashion-MNIST's: two convolutions 5x5 with pooling, a Dense layer of 1024."""
-    return nn.Sequential(
-        *(nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(64 * 49, 1024), nn.ReLU(), nn.Linear(1024, 10)),
-    )
-
-
-class Block(nn.Module):
-    """nanoGPT's block without biases."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm_1 = nn.LayerNorm(width, bias=False)
-        self.norm_2 = nn.LayerNorm(width, bias=False)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.up = nn.Linear(width, 4 * width, bias=False)
-        self.down = nn.Linear(4 * width, width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, T, D] -> [B, T, D]."""
-        batch, time_, width = x.shape
-        qkv = self.qkv(self.norm_1(x)).split(width, dim=2)
-        q, k, v = (part.view(batch, time_, self.heads, -1).transpose(1, 2) for part in qkv)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).reshape(batch, time_, width))
-        return x + self.down(F.gelu(self.up(self.norm_2(x))))
-
-
-class Gpt(nn.Module):
-    """nanoGPT on a CPU: 4 layers, 4 heads, 128 wide, block 64, 65 characters, tied logits."""
-
-    def __init__(self, width: int = 128, layers: int = 4, heads: int = 4) -> None:
-        super().__init__()
-        self.tokens, self.places = nn.Embedding(65, width), nn.Embedding(64, width)
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
-        self.norm = nn.LayerNorm(width, bias=False)
-        for weight in self.parameters():
-            if weight.dim() == 2:
-                nn.init.normal_(weight, std=0.02 / (1 if len(weight) == 65 else math.sqrt(layers)))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Ids [B, T] -> [B, T, V]."""
-        x = self.tokens(inputs) + self.places(torch.arange(inputs.shape[1]))
-        return F.linear(self.norm(self.blocks(x)), self.tokens.weight)
-
-
-# Row -> model, batch size, whether batches are shuffled.
+# Row -> model, batch size, whether batches are shuffled, the optimizer and its learning rate.
 ROWS = {
-    "mlp": (Mlp, 100, False),
-    "cnn": (signal_cnn, 100, False),
-    "gru": (Gru, 100, False),
-    "gpt": (Gpt, 12, True),
-    "fashion": (image_cnn, 128, True),
+    "mlp": (models.Mlp, 100, False, "adam", 1e-2),
+    "cnn": (models.signal_cnn, 100, False, "adam", 1e-2),
+    "gru": (models.Gru, 100, False, "adam", 1e-2),
+    "gpt": (lambda: models.Gpt(128, 4, 4, 64, bias=False), 12, True, "adamw", 1e-3),
+    "fashion": (models.image_cnn, 128, True, "adam", 1e-3),
+    "resnet18": (models.resnet18, 32, True, "sgd", 0.1),
+    "unet": (lambda: models.UNet().to(memory_format=torch.channels_last), 4, True, "sgd", 0.1),
+    "vit_ti": (models.vit_ti, 32, True, "adamw", 1e-3),
+    "gpt2": (lambda: models.Gpt(384, 6, 6, 256, bias=True), 4, True, "adamw", 1e-3),
+    "lstm": (models.LstmClassifier, 32, True, "adam", 1e-3),
 }
+OF_TOKENS = ("gpt", "gpt2", "lstm")
+
+
+def make_optimizer(name: str, weights: Iterator[nn.Parameter], rate: float) -> Any:
+    """As the row's config has it."""
+    if name == "sgd":
+        return torch.optim.SGD(weights, lr=rate, momentum=0.9)
+    if name == "adam":
+        return torch.optim.Adam(weights, lr=rate)
+    return torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.99), weight_decay=0.1)
 
 
 class Trainer:
     """A model in training; data in memory, nothing logged, no number read back."""
 
     def __init__(self, row: str, folder: Path) -> None:
-        model, self.batch_size, self.shuffled = ROWS[row]
+        model, self.batch_size, self.shuffled, optimizer, rate = ROWS[row]
         torch.manual_seed(0)
         self.model = model()
         arrays = np.load(folder / f"{row}-data.npz")
-        inputs = arrays["inputs"]
-        if row == "fashion":
-            inputs = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))
-        elif row != "gpt":
-            inputs = inputs.reshape(-1, 40)
-        tokens = row == "gpt"
+        inputs, tokens = arrays["inputs"], row in OF_TOKENS
         self.inputs = torch.from_numpy(inputs.astype(np.int64 if tokens else np.float32))
+        if inputs.ndim == 4:  # already channels last in memory
+            self.inputs = self.inputs.permute(0, 3, 1, 2)
+        elif not tokens:
+            self.inputs = self.inputs.reshape(-1, 40)
         self.targets = torch.from_numpy(arrays["targets"].astype(np.int64))
-        if tokens:
-            self.optimizer = torch.optim.AdamW(
-                self.model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1
-            )
-        else:
-            rate = 1e-3 if row == "fashion" else 1e-2
-            self.optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
+        # Of logits with classes behind, as sequences have them, every token counts.
+        self.flat = tokens
+        self.optimizer = make_optimizer(optimizer, self.model.parameters(), rate)
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
         self.batches = self._batches()
-        for _ in range(20):
+        for _ in range(3):
             self.step()
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -157,7 +80,9 @@ class Trainer:
         inputs, targets = next(self.batches)
         self.optimizer.zero_grad()
         logits = self.model(inputs)
-        loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        if self.flat:
+            logits, targets = logits.flatten(0, -2), targets.flatten()
+        loss = F.cross_entropy(logits, targets)
         loss.backward()
         self.optimizer.step()
 
@@ -169,7 +94,12 @@ class Trainer:
         while (passed := time.perf_counter() - begin) < seconds:
             self.step()
             steps += 1
-        return {"steps": steps, "seconds": passed, "parameters": self.parameters}
+        return {
+            "steps": steps,
+            "seconds": passed,
+            "parameters": self.parameters,
+            "peak_bytes": peak_bytes(),
+        }
 
 
 def main() -> None:
