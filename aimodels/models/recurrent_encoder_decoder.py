@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from aimodels.errors import UserError
 from aimodels.models.recurrent import CELLS
 from aimodels.modules import Dense, Dropout, Embedding
-from aimodels.modules.recurrent import LSTMState, hidden_of
 from aimodels.modules.recurrent_attention import RecurrentAttention
+from aimodels.modules.recurrent_scan import LSTMState, hidden_of
 
 Array = jax.Array
 

@@ -13,7 +13,8 @@ from aimodels.modules.embeddings import Embedding, PatchEmbedding
 from aimodels.modules.identity import Identity
 from aimodels.modules.norms import BatchNorm, FrozenBatchNorm, GroupNorm, LayerNorm, RMSNorm
 from aimodels.modules.pooling import adaptive_avg_pool, avg_pool, ceil_padding, max_pool
-from aimodels.modules.recurrent import GRU, LSTM, RNN, LSTMState
+from aimodels.modules.recurrent import GRU, LSTM, RNN
+from aimodels.modules.recurrent_scan import LSTMState
 
 __all__ = [
     "GRU",

@@ -1,5 +1,6 @@
 """Dense layers: one matrix, and a stack of them."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ def gelu_tanh(inputs: jax.Array) -> jax.Array:
 
 def gelu(inputs: jax.Array) -> jax.Array:
     """GELU, x Φ(x) with the exact error function (Hendrycks & Gimpel 2016; PyTorch's default)."""
-    return nn.gelu(inputs, approximate=False)
+    return 0.5 * inputs * (1 + jax.lax.erf(inputs / math.sqrt(2)))
 
 
 def dsilu(inputs: jax.Array) -> jax.Array:

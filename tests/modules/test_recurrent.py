@@ -8,7 +8,7 @@ from compiled import apply, init, pullback
 from torch_layout import load, under
 
 from aimodels.errors import UserError
-from aimodels.modules import GRU, LSTM, RNN, Dense, LSTMState, recurrent
+from aimodels.modules import GRU, LSTM, RNN, Dense, LSTMState, recurrent_scan
 
 # Five time steps of float32 against float64, gates of order 1: dozens of roundings of 6e-8.
 CLOSE = {"rtol": 2e-5, "atol": 1e-5}
@@ -53,7 +53,7 @@ def recurrent_params(arrays):
     ],
 )
 def test_equals_pytorch_forward_and_gradient(kind, shape, one_scan_below, monkeypatch):
-    monkeypatch.setattr(recurrent, "ONE_SCAN_BELOW", one_scan_below)
+    monkeypatch.setattr(recurrent_scan, "ONE_SCAN_BELOW", one_scan_below)
     golden = load("recurrent", f"{kind}_{shape}")
     module = KINDS[kind].clone(**SHAPES[shape])
     params = recurrent_params(under(golden, "parameters."))
