@@ -16,6 +16,7 @@ DATASETS: dict[str, str] = {
     "modular_arithmetic": "aimodels.data.sequences.modular_arithmetic:ModularArithmetic",
     "chomsky_hierarchy": "aimodels.data.sequences.chomsky:ChomskyHierarchy",
     "scan": "aimodels.data.sequences.scan:Scan",
+    "babi": "aimodels.data.text.babi.dataset:Babi",
     "iris": "aimodels.data.sklearn_sets:Iris",
     "wine": "aimodels.data.sklearn_sets:Wine",
     "breast_cancer": "aimodels.data.sklearn_sets:BreastCancer",

@@ -7,8 +7,9 @@ W, num_classes]. Detectors (`ssd`, `yolov1`, `yolov3`, `faster_rcnn_model`) say 
 they return, and so do tables of vectors (`word_vectors`), and networks of agents
 (`value_networks`, `alphazero`), which are called with observations alone. `bert` says what each of
 its heads returns and takes token types; models of two texts (`t5`, `encoder_decoder`) take the
-target as `decoder_inputs`. Inputs are converted to `dtype` and not scaled: scaling is a transform
-of the data. Dropout draws from the rng stream "dropout", and its rates may be traced.
+target as `decoder_inputs`, and `memory_network` takes `questions`. Inputs are converted to `dtype`
+and not scaled: scaling is a transform of the data. Dropout draws from the rng stream "dropout", and
+its rates may be traced.
 
 Published architectures for images start as their reference does, which their file names, and give
 what they compute on the way by name: `model.apply(..., mutable=["intermediates"])`. The parameters
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from aimodels.models.inception import InceptionV3 as InceptionV3
     from aimodels.models.lenet import LeNet5 as LeNet5
     from aimodels.models.linear import Linear as Linear
+    from aimodels.models.memory_network import EndToEndMemoryNetwork as EndToEndMemoryNetwork
     from aimodels.models.mlp import MLP as MLP
     from aimodels.models.original_lstm import OriginalLSTM as OriginalLSTM
     from aimodels.models.preactivation_resnet import PreActivationResNet as PreActivationResNet
@@ -75,6 +77,7 @@ MODELS: dict[str, str] = {
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
     "OriginalLSTM": "aimodels.models.original_lstm:OriginalLSTM",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
+    "EndToEndMemoryNetwork": "aimodels.models.memory_network:EndToEndMemoryNetwork",
     "TextCNN": "aimodels.models.text_cnn:TextCNN",
     "GPT": "aimodels.models.gpt:GPT",
     "BERT": "aimodels.models.bert:BERT",
