@@ -142,6 +142,13 @@ def parser() -> argparse.ArgumentParser:
     )
     translate.add_argument("--batch_size", type=_positive, default=32, help="texts at a time (32)")
 
+    answering = command("answer", "answers from a folder of texts, by a reader; prints JSON")
+    _add_run(answering)
+    answering.add_argument("--folder", required=True, help="of text files, searched below too")
+    answering.add_argument("--question", required=True, help="what is asked")
+    answering.add_argument("--passages", type=_positive, default=10, help="to read (default 10)")
+    answering.add_argument("--count", type=_positive, default=3, help="of answers (default 3)")
+
     neighbours = command("neighbours", "the words nearest to some, by a run's vectors; prints JSON")
     _add_run(neighbours)
     neighbours.add_argument("--words", required=True, nargs="+", metavar="WORD", help="to look at")

@@ -165,6 +165,23 @@ def _translate(options: argparse.Namespace) -> None:
         print(text, flush=True)
 
 
+def _answer(options: argparse.Namespace) -> None:
+    import json
+
+    from aimodels.training.answer import answer
+
+    found = answer(
+        options.workdir,
+        options.folder,
+        options.question,
+        passages=options.passages,
+        count=options.count,
+        step=options.step,
+        replica=options.replica,
+    )
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+
+
 def _neighbours(options: argparse.Namespace) -> None:
     import json
 
@@ -323,6 +340,7 @@ COMMANDS = {
     "export": _export,
     "generate": _generate,
     "translate": _translate,
+    "answer": _answer,
     "neighbours": _neighbours,
     "reproduce": _reproduce,
     "sweep": _sweep,

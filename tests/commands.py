@@ -26,6 +26,7 @@ WITH_WORKDIR = (
     "predict",
     "generate",
     "translate",
+    "answer",
     "neighbours",
     "export",
     "play",

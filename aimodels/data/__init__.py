@@ -17,6 +17,7 @@ DATASETS: dict[str, str] = {
     "chomsky_hierarchy": "aimodels.data.sequences.chomsky:ChomskyHierarchy",
     "scan": "aimodels.data.sequences.scan:Scan",
     "babi": "aimodels.data.text.babi.dataset:Babi",
+    "babi_spans": "aimodels.data.text.babi.spans:BabiSpans",
     "iris": "aimodels.data.sklearn_sets:Iris",
     "wine": "aimodels.data.sklearn_sets:Wine",
     "breast_cancer": "aimodels.data.sklearn_sets:BreastCancer",
@@ -44,6 +45,7 @@ DATASETS: dict[str, str] = {
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
     "tfds_detection": "aimodels.data.tfds_detection:TfdsDetection",
+    "tfds_squad": "aimodels.data.text.squad:TfdsSquad",
     "arrays": "aimodels.data.arrays:Arrays",
 }
 

@@ -5,6 +5,7 @@ TASKS: dict[str, str] = {
     "classification": "aimodels.tasks.classification:Classification",
     "sequence_classification": "aimodels.tasks.sequence_classification:SequenceClassification",
     "memory_answers": "aimodels.tasks.memory_answers:MemoryAnswers",
+    "span_extraction": "aimodels.tasks.span_extraction:SpanExtraction",
     "sequence_answers": "aimodels.tasks.sequence_answers:SequenceAnswers",
     "frame_prediction": "aimodels.tasks.frame_prediction:FramePrediction",
     "iterative_pruning": "aimodels.tasks.pruning:IterativePruning",

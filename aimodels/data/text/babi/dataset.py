@@ -52,11 +52,6 @@ class Babi(Dataset):
             if getattr(self, field) < least:
                 raise UserError(f"data.{field} is {getattr(self, field)}; it takes {least} or more")
 
-    @classmethod
-    def presets(cls) -> tuple[dict[str, tuple[int, ...]], ...]:
-        """Each of the tasks."""
-        return tuple({"tasks": (number,)} for number in TASKS)
-
     def info(self) -> Info:
         """The facts."""
         one = len(self.tasks) == 1
