@@ -56,6 +56,9 @@ def shorter(line):
     for file in (argument for argument in rest if "multi30k" in argument and "--" in argument):
         added += [*small(file), "--config.evaluation.splits=test_2016[:8]"]
         added.append("--config.training.batch_size=8")
+    for file in (argument for argument in rest if "reader.py" in argument):
+        added += [*small(file), "--config.evaluation.splits=test[:20]"]
+        added += ["--config.evaluation.batch_size=20", "--config.training.batch_size=8"]
     for file in (argument for argument in rest if "alphazero" in argument):
         added = [*small(file), "--config.training.steps=4"]
     return [command, *rest, *added]
@@ -71,6 +74,8 @@ def test_the_commands_of_readme_run_in_their_order(
     (tmp_path / "more").mkdir()
     for name, picture in zip(("shirt.png", "more/boot.png"), pictures, strict=True):
         Image.fromarray(picture).save(tmp_path / name)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/house.txt").write_text("John went to the hall.\n\nMary is in the garden.")
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
     lines = commands.in_markdown((ROOT / "README.md").read_text())

@@ -24,7 +24,7 @@ from aimodels.tasks.span_metrics import (
         ("an apple, a day", "apple day"),
         ("theatre", "theatre"),
         ("Super Bowl 50's", "super bowl 50s"),
-        ("24–10", "24–10"),  # the dash is none of ASCII's marks
+        ("24\u201310", "24\u201310"),  # the dash is none of ASCII's marks
         ("The", ""),
         ("U.S.A.", "usa"),
     ],
@@ -109,9 +109,11 @@ class Words:
     texts = (("red green blue", ("green blue",)), ("one two", ()), ("up down", ("down", "up")))
 
     def answers(self, number):
+        """The right ones."""
         return self.texts[number][1]
 
     def answer(self, number, first, last):
+        """The words between."""
         return " ".join(self.texts[number][0].split()[first : last + 1])
 
 
