@@ -117,8 +117,15 @@ def cut(
         inputs[window, : len(ids)] = ids
         types[window, start : len(ids)] = 1
     lengths = [len(ids) for ids in windows]
-    numbers = (np.array(each, np.int32) for each in (starts, firsts, rows))
-    return Cut(inputs, np.array(lengths, np.int32), types, *numbers, [at for _, at in read])
+    return Cut(
+        inputs=inputs,
+        lengths=np.array(lengths, np.int32),
+        token_types=types,
+        text_starts=np.array(starts, np.int32),
+        firsts=np.array(firsts, np.int32),
+        rows=np.array(rows, np.int32),
+        offsets=[at for _, at in read],
+    )
 
 
 def _with_offsets(

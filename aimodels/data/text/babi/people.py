@@ -4,6 +4,8 @@ Sections 3 and 4 of Weston et al. 2015, "Towards AI-complete question answering"
 thing for the first time decides where it was; before, nobody knows.
 """
 
+from collections.abc import Sequence
+
 from aimodels.data.text.babi.telling import Telling, capital
 
 FOUR = ("daniel", "john", "mary", "sandra")
@@ -131,7 +133,8 @@ def one_fact(telling: Telling) -> None:
     """1: where somebody is."""
     world = World(telling)
     for _ in range(QUESTIONS):
-        world.move(), world.move()
+        world.move()
+        world.move()
         _ask_where(telling, world.places)
 
 
@@ -141,7 +144,8 @@ def two_facts(telling: Telling) -> None:
     for _ in range(QUESTIONS):
         many = telling.one((2, 3, 4, 5))
         if not world.trails:
-            world.move(), world.take()
+            world.move()
+            world.take()
             many -= 2
         for _ in range(many):
             world.act()
@@ -157,7 +161,9 @@ def two_facts(telling: Telling) -> None:
 def three_facts(telling: Telling) -> None:
     """3: where a thing was before it was last in a place."""
     world = World(telling)
-    world.move(), world.take(), world.move(world.holders[next(iter(world.holders))][0])
+    world.move()
+    world.take()
+    world.move(world.holders[next(iter(world.holders))][0])
     for _ in range(QUESTIONS):
         for _ in range(telling.one((3, 4, 5, 6))):
             world.act()
@@ -202,7 +208,8 @@ def yes_or_no(telling: Telling) -> None:
     """6: whether somebody is in a place."""
     world = World(telling)
     for _ in range(QUESTIONS):
-        world.act(), world.act()
+        world.act()
+        world.act()
         _ask_whether(telling, world)
 
 
@@ -261,7 +268,7 @@ def negation(telling: Telling) -> None:
 def indefinite(telling: Telling) -> None:
     """10: whether somebody is in a place: perhaps, if they are in one of two."""
     world = World(telling, OTHERS, TOWN)
-    perhaps: dict[str, tuple[list[str], int]] = {}
+    perhaps: dict[str, tuple[Sequence[str], int]] = {}
     for _ in range(QUESTIONS):
         for _ in range(2):
             if telling.happens(0.4):
@@ -348,7 +355,7 @@ def time(telling: Telling) -> None:
         )
 
 
-def _together(telling: Telling, pair: list[str], place: str) -> str:
+def _together(telling: Telling, pair: Sequence[str], place: str) -> str:
     return f"{pair[0]} and {capital(pair[1])} {telling.one(MOVES)} the {place}"
 
 
