@@ -18,7 +18,7 @@ rises. Of ten runs the one with the lowest training loss counts, as in the paper
 one network for all tasks (width 50, 60 epochs, halved every 15). The paper takes a tenth of the
 questions away to see when the linear start should end; here it has a fixed length, and all
 questions are trained on. The LSTM reads the story and then the question, as one text; Weston et
-al. do not print its settings, and these are ours. A cell of the paper's LSTM counts as one run.
+al. do not print its settings, and these are ours.
 """
 
 import math

@@ -130,6 +130,26 @@ def test_an_empty_text_is_no_answer(reader):
     assert something[0]
 
 
+def test_a_reader_from_a_folder_of_hugging_face_answers_alike(reader, folder, tmp_path, capsys):
+    """What is exported is a BertForQuestionAnswering; it comes back without data or task."""
+    theirs, back = tmp_path / "theirs", tmp_path / "back"
+    code = main(["export", f"--workdir={reader}", "--naming=huggingface", f"--output={theirs}"])
+    assert code == 0
+    said = json.loads((theirs / "config.json").read_text())
+    assert said["architectures"] == ["BertForQuestionAnswering"]
+    assert main(["import", str(theirs), "--from=huggingface", f"--workdir={back}"]) == 0
+    capsys.readouterr()
+    answers = []
+    for workdir in (reader, back):
+        arguments = [f"--workdir={workdir}", f"--folder={folder}", "--passages=2"]
+        assert main(["answer", *arguments, "--question=What is north of the garden?"]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    ours, imported = ({one["passage"]: one["score"] for one in found} for found in answers)
+    # A longer window and longer answers are allowed: never a worse score, but for rounding.
+    assert ours.keys() == imported.keys()
+    assert all(imported[passage] >= score - 1e-3 for passage, score in ours.items())
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
