@@ -36,7 +36,7 @@ def save_samples_picture(dataset: Any, path: str | Path) -> None:
       UserError: the data are missing or damaged.
     """
     info: Info = dataset.info()
-    split = "train" if "train" in info.splits else next(iter(info.splits))
+    split = "train" if "train" in info.splits else next(iter(info.splits), "train")
     source = dataset.load(split)
     batch = source.gather(np.arange(min(EXAMPLES, len(source))))
     inputs, targets = np.asarray(batch["inputs"]), batch.get("targets")

@@ -135,3 +135,10 @@ def test_absent_squad_and_absent_tokenizers_are_told(tmp_path):
         make("babi_spans", tasks=(6,))
     with pytest.raises(UserError, match="stride is 0"):
         make("babi_spans", stride=0)
+
+
+def test_a_picture_of_samples_needs_no_sizes_known_beforehand(tmp_path):
+    from aimodels.data.pictures import save_samples_picture
+
+    save_samples_picture(make("babi_spans", tasks=(4,), size=30), tmp_path / "spans.png")
+    assert (tmp_path / "spans.png").stat().st_size > 1000
