@@ -40,7 +40,16 @@ def test_every_name_in_the_table_is_a_data_set():
 
 @pytest.mark.parametrize(
     "name",
-    ["mnist1d", "digits", "iris", "wine", "breast_cancer", "random_tokens", "random_images"],
+    [
+        "mnist1d",
+        "digits",
+        "iris",
+        "wine",
+        "breast_cancer",
+        "random_tokens",
+        "random_images",
+        "babi",
+    ],
 )
 def test_sets_without_a_fetch_keep_their_promises(name):
     dataset = make(name)

@@ -271,8 +271,8 @@ def test_every_model_in_the_table_is_plain(name):
         if parameter.default is inspect.Parameter.empty:
             assert field in ("features", "num_classes", "num_actions", "vocabulary"), field
     call = inspect.signature(model.__call__).parameters
-    # What a second text, a second view of one, or a second stage needs.
-    further = ("decoder_inputs", "places", "token_types", "boxes", "labels")
+    # What a second text, a second view of one, a question on it, or a second stage needs.
+    further = ("decoder_inputs", "places", "token_types", "questions", "linear", "boxes", "labels")
     others = [name for name in list(call)[2:] if name not in further]
     assert list(call)[:2] == ["self", "inputs"]
     assert others in (([], ["train"]) if "num_actions" in fields else (["lengths", "train"],))
