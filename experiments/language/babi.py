@@ -19,6 +19,10 @@ one network for all tasks (width 50, 60 epochs, halved every 15). The paper take
 questions away to see when the linear start should end; here it has a fixed length, and all
 questions are trained on. The LSTM reads the story and then the question, as one text; Weston et
 al. do not print its settings, and these are ours.
+
+Half a minute of a CPU for three runs of a memory network. To be expected, of three runs the one
+with the lowest training loss: no errors in tasks 1, 15 and 20, 2 % in task 4, 15 % in task 9, and
+25 % in task 6, where the runs differ most (25 to 49 %).
 """
 
 import math
