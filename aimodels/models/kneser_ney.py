@@ -146,6 +146,36 @@ class KneserNey:
             before[places[inside] + 1] = numbers[inside]
         return np.log(probabilities)
 
+    def begin(self, count: int = 1) -> np.ndarray:
+        """States before any token, int64 [count, N], for `advance`."""
+        states = np.full((count, len(self.orders)), -1, np.int64)
+        states[:, 0] = 0
+        return states
+
+    def advance(self, states: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The log of each token's p, float64 [B], and the states behind them, int64 [B, N].
+
+        Texts whose states are the same have the same p of everything that may follow.
+
+        Args:
+          states: of B texts, int64 [B, N]: at n the number of the n-gram of its last n tokens.
+          tokens: the next one of each [B].
+        """
+        probabilities = np.full(len(tokens), 1.0 / self.vocabulary)
+        after = self.begin(len(tokens))
+        for length, order in enumerate(self.orders):
+            places = np.flatnonzero(states[:, length] >= 0)
+            contexts = states[places, length]
+            numbers = order.find(contexts * self.vocabulary + tokens[places])
+            totals = order.totals[contexts]
+            known = totals > 0
+            some = places[known]
+            probabilities[some] *= order.backoff[contexts[known]]
+            probabilities[some] += order.discounted(numbers[known]) / totals[known]
+            if length + 1 < len(self.orders):
+                after[places, length + 1] = numbers
+        return np.log(probabilities), after
+
     def next_probabilities(self, context: np.ndarray) -> np.ndarray:
         """The p of every token after a context of ids [T], float64 [V]."""
         context = np.asarray(context, np.int64)

@@ -147,3 +147,17 @@ def test_longer_contexts_help_on_text():
 def test_mistakes_are_told(given, message):
     with pytest.raises(UserError, match=message):
         KneserNey.fit(**({"tokens": np.array([0, 1, 2, 1]), "vocabulary": 3, "order": 2} | given))
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_states_go_on_token_by_token(order):
+    """Three texts at once, two of them unseen in part: the same p as of each as a whole."""
+    model = KneserNey.fit(RANDOM[:300], 7, order)
+    texts = np.array([RANDOM[300:310], [6, 6, 0, 1, 2, 0, 6, 1, 1, 0], RANDOM[5:15]])
+    states = model.begin(3)
+    logs = []
+    for tokens in texts.T:
+        found, states = model.advance(states, tokens)
+        logs.append(found)
+    expected = [model.log_probabilities(text) for text in texts]
+    np.testing.assert_allclose(np.array(logs).T, expected, rtol=1e-12)

@@ -1,0 +1,1 @@
+"""Translation by phrases: alignment of words, table of phrases, search, weights."""
