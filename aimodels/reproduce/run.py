@@ -17,7 +17,7 @@ from typing import Any
 
 from aimodels.config import Experiment, load_experiment
 from aimodels.errors import Stopped, TrainingFailed, UserError
-from aimodels.reproduce import comparison, published, table
+from aimodels.reproduce import comparison, published, systems, table
 from aimodels.reproduce.comparison_plots import comparison_png, learning_curves_png
 from aimodels.reproduce.plots import table_png
 from aimodels.reproduce.published import Row
@@ -80,6 +80,7 @@ def reproduce(
     compared = None
     if hasattr(experiment.module, "comparison"):
         compared = comparison.check(experiment.module.comparison(), all_rows)
+    translating = systems.of(experiment, all_rows)
     folder = Path(workdir) if workdir else Path("runs") / Path(file).stem
     variants = {row.variant: _cost(row, seeds) or 0.0 for row in chosen}
     jobs = min(jobs, len(variants))
@@ -109,6 +110,14 @@ def reproduce(
             command=about["command"],
             environment=about,
             compared=compared and comparison.measure(compared, _results(runs)),
+            systems=systems.measure(
+                translating,
+                {
+                    row.variant: _left_in(folder, row, seeds)
+                    for row in chosen
+                    if row.variant in runs and not runs[row.variant].error
+                },
+            ),
         )
         table.write(result, folder)
     files = {row.name: _row_folder(folder, row.variant, seeds) / "metrics.jsonl" for row in chosen}
@@ -253,6 +262,12 @@ def _row_folder(folder: Path, variant: str, seeds: int) -> Path:
     return folder / variant / f"seeds{seeds}"
 
 
+def _left_in(folder: Path, row: Row, seeds: int) -> Path:
+    """Where the runs of a row leave their files."""
+    trained = row.run is None and row.run_all is None
+    return _row_folder(folder, row.variant, seeds) if trained else folder / row.variant
+
+
 def run_variant(file: Path, variant: str, *, seeds: int, folder: Path) -> Run:
     """Runs what the rows of a variant need, or reads it if an earlier call has finished."""
     experiment = load_experiment(file)
@@ -279,6 +294,7 @@ def _train(experiment: Experiment, row: Row, folder: Path, seeds: int) -> Run:
     for replica in result["replicas"]:
         if replica["status"] != DONE:
             return Run(error=f"seed {replica['seed']} {replica['status']}")
+    systems.leave_translations(experiment, row.variant, folder, seeds)
     metrics = [replica["metrics"] for replica in result["replicas"]]
     return Run(metrics, result["seconds"], result["parameters"])
 

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from aimodels.files import write_atomically
 from aimodels.reproduce import comparison, statistics
+from aimodels.reproduce import systems as translating
 from aimodels.reproduce.published import SPREAD_KINDS, Row, decimals
 from aimodels.training.progress import duration
 
@@ -67,6 +68,7 @@ def make(
     command: str = "",
     environment: Mapping[str, Any] | None = None,
     compared: Mapping[str, Any] | None = None,
+    systems: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The table as plain data (table.json).
 
@@ -77,6 +79,7 @@ def make(
       command: what the user typed.
       environment: versions and hardware, as in a run's environment.json.
       compared: what `comparison.measure` returned.
+      systems: what `systems.measure` returned.
     """
     cells = [_cell(row, ours) for row, ours in zip(rows, measurements, strict=True)]
     return {
@@ -84,6 +87,7 @@ def make(
         "command": command,
         "rows": cells,
         "comparison": compared,
+        "systems": list(systems),
         "verdict_rule": statistics.VERDICT_RULE,
         "environment": dict(environment or {}),
     }
@@ -298,10 +302,10 @@ def markdown(table: Mapping[str, Any]) -> str:
         out.append(line(texts))
     out += ["", summary_line(table), ""]
     out += [f"{number}. {note}" for number, note in enumerate(notes, 1)] + [""] * bool(notes)
-    if table.get("comparison"):
-        head, *rest = comparison.columns(table["comparison"])
+    for below, said in _below(table):
+        head, *rest = below
         out += [line(head), line([":---", *["---:"] * (len(head) - 1)]), *map(line, rest), ""]
-        out += ["\n\n".join(comparison.notes(table["comparison"])), ""]
+        out += ["\n\n".join(said), ""]
     sources = dict.fromkeys(cell["source"] for cell in table["rows"])
     out.append(f"Source{'s' * (len(sources) > 1)}: {'; '.join(sources)}.")
     out += ["", f"How to read the verdict: {table['verdict_rule']}"]
@@ -315,6 +319,17 @@ def markdown(table: Mapping[str, Any]) -> str:
     if table["command"]:
         out += ["", f"Command: `{table['command']}`"]
     return "\n".join(out) + "\n"
+
+
+def _below(table: Mapping[str, Any]) -> list[tuple[list[list[str]], list[str]]]:
+    """What stands under the table: lines of cells, the first the heading, and sentences on them."""
+    found = []
+    if table.get("comparison"):
+        measured = table["comparison"]
+        found.append((comparison.columns(measured), comparison.notes(measured)))
+    if table.get("systems"):
+        found.append((translating.columns(table["systems"]), translating.notes(table["systems"])))
+    return found
 
 
 def _interval_text(table: Mapping[str, Any]) -> str:
@@ -360,8 +375,7 @@ def text(table: Mapping[str, Any], *, width: int = WIDTH, colour: bool = False) 
         if texts is heads:
             out.append("  ".join("-" * size for size in sizes))
     out += ["", *textwrap.wrap(summary_line(table), width)]
-    if table.get("comparison"):
-        compared = comparison.columns(table["comparison"])
+    for compared, _ in _below(table):
         spans = [max(map(len, column)) for column in zip(*compared, strict=True)]
         for cells in compared if sum(spans) + 2 * len(spans) <= width else ():
             padded = [c.rjust(span) for c, span in zip(cells[1:], spans[1:], strict=True)]

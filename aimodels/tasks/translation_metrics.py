@@ -7,7 +7,7 @@ Shapes: B texts, T tokens.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import clu.metrics
@@ -56,10 +56,15 @@ def translation_scores(
     }
 
 
+def words_of(is_cut_into_words: bool) -> Callable[[str], list[str]]:
+    """A function that cuts a text into the words that BLEU counts: at spaces, or by mteval-v13a."""
+    return str.split if is_cut_into_words else _words_of_13a()
+
+
 def _nist(
     translations: Sequence[str], references: Sequence[Sequence[str]], is_cut_into_words: bool
 ) -> float:
-    words = str.split if is_cut_into_words else _words_of_13a()
+    words = words_of(is_cut_into_words)
     cut = [words(text) for text in translations]
     known = [[words(text) for text in each] for each in references]
     # An order that no translation reaches adds nothing; NLTK would divide by zero.
@@ -96,6 +101,34 @@ def paired_bootstrap(
       `first`, `second` and `difference` (first - second), each (score, low, high); `p_value`, the
       share of the draws in which the system that is better on all texts is not the better one.
     """
+    one, other = (
+        bootstrap_scores(
+            translations,
+            references,
+            metric=metric,
+            samples=samples,
+            seed=seed,
+            is_cut_into_words=is_cut_into_words,
+        )
+        for translations in (first, second)
+    )
+    return compared_scores(one, other, level)
+
+
+def bootstrap_scores(
+    translations: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    metric: str = "bleu",
+    samples: int = 1000,
+    seed: int = 0,
+    is_cut_into_words: bool = False,
+) -> np.ndarray:
+    """The score of all texts, and those of texts drawn with replacement: [1 + samples].
+
+    With the same seed the same texts are drawn, for any system. The arguments are those of
+    `paired_bootstrap`.
+    """
     bleu, chrf = _metrics(is_cut_into_words)
     if metric not in ("bleu", "chrf"):
         raise UserError(f"metric {metric!r}: a paired bootstrap takes bleu or chrf")
@@ -103,16 +136,18 @@ def paired_bootstrap(
     generator = np.random.default_rng(seed)
     count = len(references)
     draws = generator.integers(count, size=(samples, count))
-    scores = []
-    for translations in (first, second):
-        _check(translations, references)
-        # What sacreBLEU's own test of significance calls: sums of a text's counts make the score.
-        statistics = np.array(
-            scorer._extract_corpus_statistics(list(translations), _by_rank(references))
-        )
-        sums = [statistics.sum(0), *(statistics[draw].sum(0) for draw in draws)]
-        scores.append([scorer._compute_score_from_stats(each.tolist()).score for each in sums])
-    values = np.array([*scores, np.subtract(*scores)])
+    _check(translations, references)
+    # What sacreBLEU's own test of significance calls: sums of a text's counts make the score.
+    statistics = np.array(
+        scorer._extract_corpus_statistics(list(translations), _by_rank(references))
+    )
+    sums = [statistics.sum(0), *(statistics[draw].sum(0) for draw in draws)]
+    return np.array([scorer._compute_score_from_stats(each.tolist()).score for each in sums])
+
+
+def compared_scores(first: np.ndarray, second: np.ndarray, level: float = 0.95) -> dict[str, Any]:
+    """Two systems' `bootstrap_scores` of the same draws side by side: see `paired_bootstrap`."""
+    values = np.array([first, second, first - second])
     tails = np.quantile(values[:, 1:], [(1 - level) / 2, (1 + level) / 2], axis=1)
     names = ("first", "second", "difference")
     result: dict[str, Any] = {

@@ -15,6 +15,27 @@ from aimodels.tasks.text_to_text import TextToText
 from aimodels.training.load import Loaded
 
 
+def translations_of_split(loaded: Loaded, split: str, *, batch_size: int = 100) -> list[str]:
+    """The translations of a split of the run's own data, as its evaluations make them.
+
+    Args:
+      loaded: a run of task text_to_text on pairs of texts.
+      split: such as `test`.
+      batch_size: texts at a time: one shape, one program.
+    """
+    task: Any = loaded.task
+    source = task.data_set.load(split)
+    found = []
+    for start in range(0, len(source), batch_size):
+        # The last batch is filled up with its last text.
+        rows = np.minimum(np.arange(start, start + batch_size), len(source) - 1)
+        batch = source.gather(rows)
+        ids = loaded.predict(batch["inputs"], lengths=batch["lengths"])
+        wanted = min(batch_size, len(source) - start)
+        found += [text_of(task.data_set.made, row) for row in ids[:wanted]]
+    return found
+
+
 def translated(
     loaded: Loaded,
     tokenizer: Tokenizer,

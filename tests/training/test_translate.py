@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import types
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import aimodels
 from aimodels import cli
 from aimodels.data.text.parallel import text_of
 from aimodels.errors import UserError
+from aimodels.reproduce.systems import Systems, leave_translations, translations_file
 from aimodels.training.generate import tokenizer_of
 from aimodels.training.load import load
-from aimodels.training.translate import translated
+from aimodels.training.translate import translated, translations_of_split
 
 TOY = f"{Path(__file__).parent / 'toy_translation.py'}:Toy"
 
@@ -88,9 +90,32 @@ def test_the_command_translates_as_the_evaluation_did(workdir, capsys, monkeypat
     batch = data.load("test").gather(np.arange(9))
     ids = loaded.predict(batch["inputs"], lengths=batch["lengths"])
     assert [text_of(tokenizer, row) for row in ids] == found
+    assert translations_of_split(loaded, "test", batch_size=4) == found
     # One beam is the most probable token each time; empty lines stay.
     arguments = ("--beams=1", "--text=three red hats", "--text=", "--batch_size=4")
     assert run(workdir, capsys, monkeypatch, *arguments)[1] == "rote drei Huete\n\n"
+
+
+def test_a_run_leaves_its_translations_where_systems_are_compared(workdir, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(workdir, folder)
+    one = Systems(
+        title="Toy",
+        data={"name": TOY},
+        splits=("test",),
+        variants={"tiny": "tiny"},
+        baseline="tiny",
+    )
+    experiment = types.SimpleNamespace(module=types.SimpleNamespace(systems=lambda: [one]))
+    leave_translations(experiment, "another", folder, 1)
+    assert not (folder / "translations").exists()
+    leave_translations(experiment, "tiny", folder, 1)
+    file = translations_file(folder, "test")
+    assert file.read_text().splitlines() == translations_of_split(load(folder), "test")
+    # What is there is not made again.
+    file.write_text("kept")
+    leave_translations(experiment, "tiny", folder, 1)
+    assert file.read_text() == "kept"
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def options_of(model: PhraseModel, batch: Batch, weights: np.ndarray, most: int)
     words, estimates = model.phrases[chosen], model.estimates[chosen]
     copied = np.full(len(pair), -1)
     # A word without a translation of its own stays.
-    (alone,) = np.nonzero(~np.isin((owners * batch.longest + starts) * longest, key[counts > 0]))
+    (alone,) = np.nonzero(~np.isin((owners * batch.longest + starts) * longest, key))
     same = np.full((len(alone), longest), -1, np.int32)
     numbers = {word: token for token, word in enumerate(model.target_words, 1)}
     same[:, 0] = [numbers.get(batch.texts[place], model.unknown) for place in alone]

@@ -64,6 +64,9 @@ class Phrases:
         before = np.zeros(len(ids), np.int64)
         found = []
         for length, (unique, offset) in enumerate(zip(self._keys, self._offsets, strict=True), 1):
+            if not len(unique):  # the corpus has no phrase as long
+                found.append(np.full(len(ids), -1))
+                continue
             last = np.arange(len(ids)) + length - 1
             words = ids[np.minimum(last, len(ids) - 1)] if len(ids) else ids
             known = (last < ends) & (before >= 0) & (words >= 0)

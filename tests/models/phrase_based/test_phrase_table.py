@@ -148,3 +148,5 @@ def test_phrases_are_found_again(corpus):
     assert (one[0], one[1], one[2]) == (one[2], -1, one[0])
     assert one[0] >= 0
     assert two.tolist() == [-1, -1, -1]
+    # Phrases that are longer than any text.
+    assert len(Phrases(other._replace(ids=np.array([0, 1, 0])), 2, 5).find(other)) == 5
