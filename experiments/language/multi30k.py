@@ -19,8 +19,10 @@ attention.
 
 `phrases_de` and `phrases_fr` are what neural systems were first held against, a phrase-based system
 as Moses's baseline is: words aligned by IBM Model 2 both ways, phrases of up to 7 words, a language
-model of 3-grams, weights tuned on the validation captions. Under the table stands how far each
-network is from it on the same captions, with intervals.
+model of 3-grams, weights tuned on the validation captions; about five minutes of a core a language.
+With Moses's weights, before they are tuned, and stacks of 30 its BLEU of German is 34.7 on test
+2016 and 26.8 on test 2017. Under the table stands how far each network is from it on the same
+captions, with intervals.
 """
 
 from functools import partial
