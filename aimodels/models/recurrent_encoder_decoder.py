@@ -1,4 +1,4 @@
-"""Recurrent encoder-decoders of text with attention, of Bahdanau et al. and of Luong et al."""
+"""Recurrent encoder-decoders of text: with the attention of Bahdanau or of Luong, or with none."""
 
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ class RecurrentCache:
         keys: [B, S, H], of the memory, see `RecurrentAttention`.
         valid: [B, S], False where the source is padding.
         state: of the recurrent layers, arrays [B, L, H]: the batch first, as beams are reordered.
-        fed: [B, H], Luong's attentional vector of the token before; [B, 0] of Bahdanau's.
+        fed: [B, H], Luong's attentional vector of the token before; else [B, 0].
     """
 
     memory: Array
@@ -84,7 +84,7 @@ class DecoderStep(nn.Module):
             [B, O].
         """
         (state, fed), (vector, is_token) = carry, now
-        layers_first = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), state)
+        layers_first = _swapped(state)
         if self.attention == "bahdanau":
             # The state before the token decides where to look (equation 6), and what comes out
             # (A.2.2) is of the state before it too; ours is of the state after it, as nearly all
@@ -101,7 +101,7 @@ class DecoderStep(nn.Module):
             context, _ = self.align(outputs, memory, keys, valid)
             made = jnp.tanh(self.combine(jnp.concatenate([context, outputs], -1)))
             fed_after = made
-        after = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), after)
+        after = _swapped(after)
 
         def kept(new: Array, old: Array) -> Array:
             return jnp.where(is_token.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
@@ -110,7 +110,7 @@ class DecoderStep(nn.Module):
 
 
 class RecurrentEncoderDecoder(nn.Module):
-    """A recurrent encoder, and a decoder that looks back at the source for each token.
+    """A recurrent encoder, and a decoder that may look back at the source for each token.
 
     attention="bahdanau": Bahdanau et al. 2015, "Neural machine translation by jointly learning to
     align and translate": the encoder is bidirectional; the decoder begins with tanh of a projection
@@ -122,12 +122,16 @@ class RecurrentEncoderDecoder(nn.Module):
     with the encoder's last states, looks from its state after each token, and reads the attentional
     vector tanh(W [context; state]) with the next token. The paper's cell is "lstm".
 
+    attention="none": Sutskever et al. 2014, "Sequence to sequence learning with neural networks":
+    both stacks go forwards, and all that the decoder knows of the source is the encoder's last
+    states, with which it begins.
+
     Its cache serves `aimodels.models.generation`, as that of `EncoderDecoder`.
 
     Attributes:
         vocabulary: V, of both languages or of the source.
         target_vocabulary: V of the target; None takes `vocabulary`, each side with its own vectors.
-        attention: "bahdanau" or "luong".
+        attention: "bahdanau", "luong" or "none".
         features: H, of each state.
         embedding_features: E, of token vectors; `features` when None.
         num_layers: of the encoder, and of the decoder.
@@ -141,7 +145,7 @@ class RecurrentEncoderDecoder(nn.Module):
 
     vocabulary: int
     target_vocabulary: int | None = None
-    attention: Literal["bahdanau", "luong"] = "bahdanau"
+    attention: Literal["bahdanau", "luong", "none"] = "bahdanau"
     features: int = 256
     embedding_features: int | None = None
     num_layers: int = 1
@@ -171,8 +175,18 @@ class RecurrentEncoderDecoder(nn.Module):
         if of_bahdanau:
             self.beginning = Dense(self.num_layers * self.features, **dtypes)
             self.maxout = Dense(2 * width, **dtypes)
-        if of_bahdanau or self.score != "dot":
+        if self.has_keys:
             self.memory_projection = Dense(self.features, use_bias=False, **dtypes)
+        self.head = Dense(targets, **dtypes)
+        self.dropout = Dropout(self.dropout_rate)
+        if self.attention == "none":
+            self.decoder = CELLS[self.cell](
+                self.features,
+                num_layers=self.num_layers,
+                dropout_rate=self.dropout_rate,
+                **dtypes,
+            )
+            return
         in_axes: Any = (1, *(nn.broadcast,) * 4)  # the tokens' time; the source and `train`
         over_time = nn.scan(
             DecoderStep,
@@ -190,8 +204,11 @@ class RecurrentEncoderDecoder(nn.Module):
             dropout_rate=self.dropout_rate,
             **dtypes,
         )
-        self.head = Dense(targets, **dtypes)
-        self.dropout = Dropout(self.dropout_rate)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether attention compares with a projection of the memory."""
+        return self.attention == "bahdanau" or (self.attention == "luong" and self.score != "dot")
 
     def __call__(
         self,
@@ -236,13 +253,13 @@ class RecurrentEncoderDecoder(nn.Module):
             start = backward.reshape(batch, self.num_layers, self.features)
             of_lstm = isinstance(state, LSTMState)
             state = LSTMState(hidden=start, cell=jnp.zeros_like(start)) if of_lstm else start
-            fed = fed[:, :0]
         else:
-            state = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), state)
-        keyed = self.attention == "bahdanau" or self.score != "dot"
+            state = _swapped(state)
+        if self.attention != "luong":
+            fed = fed[:, :0]
         return RecurrentCache(
             memory=memory,
-            keys=self.memory_projection(memory) if keyed else memory,
+            keys=self.memory_projection(memory) if self.has_keys else memory,
             valid=jnp.arange(time) < lengths[:, None],
             state=state,
             fed=fed,
@@ -266,13 +283,25 @@ class RecurrentEncoderDecoder(nn.Module):
     ) -> tuple[Array, RecurrentCache]:
         batch, time = ids.shape
         lengths = jnp.full(batch, time) if lengths is None else lengths
-        is_token = jnp.arange(time) < lengths[:, None]
         vectors = self.dropout(self.target_embedding(ids), deterministic=not train)
-        source = (cache.memory, cache.keys, cache.valid)
-        carry, made = self.decoder((cache.state, cache.fed), (vectors, is_token), *source, train)
+        if self.attention == "none":
+            made, state = self.decoder(
+                vectors, lengths=lengths, state=_swapped(cache.state), train=train
+            )
+            carry = (_swapped(state), cache.fed)
+        else:
+            is_token = jnp.arange(time) < lengths[:, None]
+            source = (cache.memory, cache.keys, cache.valid)
+            begins = (cache.state, cache.fed)
+            carry, made = self.decoder(begins, (vectors, is_token), *source, train)
         if self.attention == "bahdanau":
             pairs = self.maxout(made)
             made = pairs.reshape(batch, time, -1, 2).max(-1)
         logits = self.head(self.dropout(made, deterministic=not train))
         state, fed = carry
         return logits, cache.replace(state=state, fed=fed)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _swapped(state: Any) -> Any:
+    """A state [L, B, H] as [B, L, H], and back."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), state)

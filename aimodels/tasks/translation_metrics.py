@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.errors import UserError
-from aimodels.tasks.language_model import LanguageMetrics
 
 Array = jax.Array
 FIGURES = ("bleu", "chrf", "nist")
@@ -207,17 +206,6 @@ class TranslationScores(clu.metrics.Metric):
         return jax.pure_callback(
             on_host, shapes, self.ids, self.number, self.mask, vmap_method="sequential"
         )
-
-
-@flax.struct.dataclass
-class TranslationMetrics(LanguageMetrics):
-    """Those of the targets' tokens, and the scores of translations."""
-
-    translations: TranslationScores
-
-    def compute(self) -> dict[str, Array]:
-        """`loss`, `bits`, `perplexity`, `accuracy`, `bleu`, `chrf`, `nist`."""
-        return {**super().compute(), **self.translations.compute()}
 
 
 @functools.lru_cache(maxsize=16)

@@ -19,6 +19,8 @@ FORMS = {
     "two_layers": {"attention": "luong", "features": 4, "num_layers": 2, "score": "concat"},
     "gru": {"attention": "bahdanau", "features": 4, "num_layers": 2, "cell": "gru"},
     "dot": {"attention": "luong", "features": 4, "score": "dot"},
+    "none": {"attention": "none", "features": 4, "embedding_features": 3},
+    "none_gru": {"attention": "none", "features": 4, "num_layers": 2, "cell": "gru"},
 }
 
 
@@ -65,7 +67,7 @@ def reference(form, params, source, target):
     vectors = p["embedding"]["embedding"][source]
     forward, hidden, cell = run(p["encoder"]["layer_0_forward"], vectors)
     step = p["decoder"]
-    weights = step["recurrent"]["layer_0_forward"]
+    weights = step.get("recurrent", step)["layer_0_forward"]
     if form == "bahdanau":
         backward = run(p["encoder"]["layer_0_backward"], vectors[::-1])[0][::-1]
         memory = np.concatenate([forward, backward], -1)
@@ -74,7 +76,8 @@ def reference(form, params, source, target):
         cell = np.zeros(4)
     else:
         memory = forward
-    keys = memory @ p["memory_projection"]["kernel"]
+    if form != "none":
+        keys = memory @ p["memory_projection"]["kernel"]
     fed, logits = np.zeros(4), []
     for token in target:
         y = p["target_embedding"]["embedding"][token]
@@ -84,6 +87,9 @@ def reference(form, params, source, target):
             hidden, cell = lstm(weights, np.concatenate([y, context]), hidden, cell)
             pairs = np.concatenate([hidden, y, context]) @ p["maxout"]["kernel"]
             out = (pairs + p["maxout"]["bias"]).reshape(-1, 2).max(-1)
+        elif form == "none":
+            hidden, cell = lstm(weights, y, hidden, cell)
+            out = hidden
         else:
             hidden, cell = lstm(weights, np.concatenate([y, fed]), hidden, cell)
             context = softmax(keys @ hidden) @ memory
@@ -92,7 +98,7 @@ def reference(form, params, source, target):
     return np.stack(logits)
 
 
-@pytest.mark.parametrize("form", ["bahdanau", "luong"])
+@pytest.mark.parametrize("form", ["bahdanau", "luong", "none"])
 def test_logits_are_those_of_the_equations(form):
     model, variables = made(form)
     logits = jax.jit(model.apply)(variables, SOURCES, decoder_inputs=TARGETS, lengths=LENGTHS)

@@ -61,7 +61,7 @@ def test_scores_of_the_test_split_are_in_the_results(workdir):
     metrics = replica["metrics"]
     assert set(metrics) == {
         f"test/{name}"
-        for name in ("loss", "bits", "perplexity", "accuracy", "bleu", "chrf", "nist")
+        for name in ("loss", "bits", "perplexity", "accuracy", "exact", "bleu", "chrf", "nist")
     }
     # Of nine phrases that it has not seen, nearly all words are right. No phrase has four words,
     # without which BLEU is smoothed.
