@@ -12,6 +12,7 @@ TASKS: dict[str, str] = {
     "simclr": "aimodels.tasks.simclr:SimCLR",
     "masked_language_model": "aimodels.tasks.masked_language_model:MaskedLanguageModel",
     "text_to_text": "aimodels.tasks.text_to_text:TextToText",
+    "span_corruption": "aimodels.tasks.span_corruption:SpanCorruption",
     "language_model": "aimodels.tasks.language_model:LanguageModel",
     "skip_gram": "aimodels.tasks.word2vec:SkipGram",
     "cbow": "aimodels.tasks.word2vec:CBOW",
