@@ -117,7 +117,7 @@ def test_a_language_model_of_tags_learns_them_token_by_token():
 
     @functools.partial(jax.jit, compiler_options=QUICKLY)
     def run(key):
-        keys = jax.random.split(key, 200)
+        keys = jax.random.split(key, 150)
         state, _ = jax.lax.scan(
             lambda s, k: task.train_step(s, batch, k), task.init(key, batch), keys
         )
