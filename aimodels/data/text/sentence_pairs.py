@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aimodels.data.base import Dataset, Feature, Info
+from aimodels.data.base import Dataset, Feature, Info, select_parts
 from aimodels.data.cache import cache_folder
-from aimodels.data.source import ArraySource
+from aimodels.data.source import ArraySource, Source
 from aimodels.data.text import corpora, tokenizers
 from aimodels.errors import UserError
 
@@ -59,17 +59,16 @@ class SentencePairs(Dataset):
             corpora.named(self.corpus)
 
     def info(self) -> Info:
-        """The facts; how many pairs there are only the texts can tell."""
+        """The facts; how many pairs there are is not known before they are made."""
         own = corpora.is_file(self.corpus)
         corpus = None if own else corpora.named(self.corpus)
         ids, one = Feature((self.length,), "int32"), Feature((), "int32")
-        splits = ("train", "validation") if self.is_ready() else ()
         return Info(
             name="sentence_pairs",
             title=f"Pairs of stretches of {corpus.title if corpus else self.corpus}",
             task="unknown",
             features={"inputs": ids, "token_types": ids, "lengths": one, "next_sentence": one},
-            splits={split: len(self.load_whole(split)) for split in splits},
+            splits={},
             num_classes=2,
             class_names=("follows", "random"),
             licence=corpus.licence if corpus else "your own",
@@ -77,6 +76,7 @@ class SentencePairs(Dataset):
             + (corpus.citation if corpus else "your own"),
             source=corpus.source if corpus else self.corpus,
             how="made from a corpus",
+            notes="splits: train, validation",
         )
 
     def is_ready(self) -> bool:
@@ -87,6 +87,12 @@ class SentencePairs(Dataset):
         """Get the corpus."""
         own = corpora.is_file(self.corpus)
         return "nothing to fetch" if own else corpora.named(self.corpus).fetch()
+
+    def load(self, split: str) -> Source:
+        """The examples of a split such as `train` or `validation[:100]`; see `Dataset`."""
+        parts = _made(self, cache_folder())[1]
+        sizes = {name: len(part["lengths"]) for name, part in parts.items()}
+        return select_parts(split, dataclasses.replace(self.info(), splits=sizes), self.load_whole)
 
     def load_whole(self, split: str) -> ArraySource:
         """The pairs of the train or validation part."""

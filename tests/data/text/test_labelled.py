@@ -139,3 +139,30 @@ def test_missing_and_damaged_files(name, file, monkeypatch, tmp_path):
     (tmp_path / file).write_bytes(b"0 nothing")
     with pytest.raises(UserError, match=f"damaged.*aimodels data fetch {name}"):
         dataset.load("train")
+
+
+def test_texts_by_the_tokenizer_of_trained_weights(fetched, fetched_weights):
+    fetched_weights("minilm_l6_v2")
+    fields = {"tokenizer": "minilm_l6_v2", "length": 16}
+    fetched("bbc_news", **fields, vocabulary=30_522)
+    data = make("bbc_news", **fields, vocabulary=30_522)
+    batch = data.load("train").gather(np.arange(3))
+    assert batch["inputs"].shape == (3, 16)
+    assert batch["lengths"].tolist() == [16, 16, 16]  # all documents are longer
+    assert batch["inputs"][:, 0].tolist() == [101] * 3  # [CLS]
+    assert batch["inputs"][:, -1].tolist() == [102] * 3  # [SEP]
+    begins = data.texts("train").texts[0].lower().split()[0]
+    assert data.made.decode(batch["inputs"][0][1:2]) in begins
+    with pytest.raises(UserError, match="vocabulary of 100"):
+        make("bbc_news", **fields, vocabulary=100).load("train")
+    with pytest.raises(UserError, match=r"data\.vocabulary is None"):
+        make("bbc_news", **fields, vocabulary=None).load("train")
+
+
+def test_a_tokenizer_that_is_not_here_is_fetched_with_its_texts(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIMODELS_DATA", str(tmp_path))
+    for name in ("bbc_news", "reviews"):
+        data = make(name, tokenizer="minilm_l6_v2", vocabulary=30_522)
+        assert not data.has_tokenizer
+        assert make(name).has_tokenizer
+        assert not data.is_ready()
