@@ -284,8 +284,9 @@ class RecurrentEncoderDecoder(nn.Module):
         batch, time = ids.shape
         lengths = jnp.full(batch, time) if lengths is None else lengths
         vectors = self.dropout(self.target_embedding(ids), deterministic=not train)
+        decoder: Any = self.decoder  # of two kinds
         if self.attention == "none":
-            made, state = self.decoder(
+            made, state = decoder(
                 vectors, lengths=lengths, state=_swapped(cache.state), train=train
             )
             carry = (_swapped(state), cache.fed)
@@ -293,7 +294,7 @@ class RecurrentEncoderDecoder(nn.Module):
             is_token = jnp.arange(time) < lengths[:, None]
             source = (cache.memory, cache.keys, cache.valid)
             begins = (cache.state, cache.fed)
-            carry, made = self.decoder(begins, (vectors, is_token), *source, train)
+            carry, made = decoder(begins, (vectors, is_token), *source, train)
         if self.attention == "bahdanau":
             pairs = self.maxout(made)
             made = pairs.reshape(batch, time, -1, 2).max(-1)
