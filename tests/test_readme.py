@@ -59,6 +59,8 @@ def shorter(line):
     for file in (argument for argument in rest if "reader.py" in argument):
         added += [*small(file), "--config.evaluation.splits=test[:20]"]
         added += ["--config.evaluation.batch_size=20", "--config.training.batch_size=8"]
+    for _ in (argument for argument in rest if "word_vectors" in argument):
+        added += ["--config.model.width=8", "--config.training.steps=3"]
     for file in (argument for argument in rest if "alphazero" in argument):
         added = [*small(file), "--config.training.steps=4"]
     return [command, *rest, *added]
@@ -68,7 +70,7 @@ def test_the_commands_of_readme_run_in_their_order(
     tmp_path, monkeypatch, fetched, fetched_weights, capsys
 ):
     fetched("mnist1d"), fetched("uci_regression"), fetched("sentence_classification")
-    fetched("multi30k")
+    fetched("multi30k"), fetched("words", corpus="brown")
     fetched_weights("efficientnet_lite0"), fetched_weights("minilm_l6_v2")
     pictures = fetched("fashion_mnist").load("test").gather(np.arange(2))["inputs"][..., 0]
     (tmp_path / "more").mkdir()
