@@ -270,6 +270,7 @@ def _next_wide(
     recurrent: jax.Array,
 ) -> tuple[Any, jax.Array]:
     """As `_next_state`, of products [B, G·H] that have no biases yet."""
+    assert weights.recurrent_bias is not None
     gates = weights.recurrent_kernel.shape[1] // weights.recurrent_kernel.shape[0]
     given = jnp.split(projected + weights.input_bias, gates, -1)
     fed_back = jnp.split(recurrent + weights.recurrent_bias, gates, -1)
