@@ -15,6 +15,16 @@ from aimodels.modules.transformer import BlockCache, Transformer, TransformerBlo
 Cache = tuple[BlockCache, ...]
 
 
+def given_target(model: nn.Module, decoder_inputs: jax.Array | None) -> jax.Array:
+    """The target's ids [B, T] of a model of two texts. Raises `UserError` if there are none."""
+    if decoder_inputs is None:
+        raise UserError(
+            f"{type(model).__name__} reads a target too: decoder_inputs, ids [B, T]; the data or"
+            " the task must give them"
+        )
+    return decoder_inputs
+
+
 def shifted_right(targets: jax.Array, start: int) -> jax.Array:
     """What the decoder reads to predict targets [B, T]: the start token, then all but the last."""
     return jnp.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=start)
@@ -49,11 +59,7 @@ class EncoderDecoder(nn.Module):
         Returns:
             [B, T, V], the t-th for the target's token t.
         """
-        if decoder_inputs is None:
-            raise UserError(
-                f"{type(self).__name__} reads a target too: decoder_inputs, ids [B, T]; the data or"
-                " the task must give them"
-            )
+        decoder_inputs = given_target(self, decoder_inputs)
         memory = self.encode(inputs, lengths=lengths, train=train)
         places = jnp.arange(decoder_inputs.shape[1])
         hidden = self.decoder(

@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from aimodels.errors import UserError
+from aimodels.models.encoder_decoder import given_target
 from aimodels.models.recurrent import CELLS
 from aimodels.modules import Dense, Dropout, Embedding
 from aimodels.modules.recurrent_attention import RecurrentAttention
@@ -230,11 +230,7 @@ class RecurrentEncoderDecoder(nn.Module):
         Returns:
             [B, T, V], the t-th for the target's token t.
         """
-        if decoder_inputs is None:
-            raise UserError(
-                f"{type(self).__name__} reads a target too: decoder_inputs, ids [B, T]; the data or"
-                " the task must give them"
-            )
+        decoder_inputs = given_target(self, decoder_inputs)
         cache = self.encode(inputs, lengths=lengths, train=train)
         return self._decode(decoder_inputs, cache, None, train)[0]
 

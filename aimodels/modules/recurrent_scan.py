@@ -29,8 +29,9 @@ class Weights(NamedTuple):
     recurrent_bias: jax.Array | None
 
 
-# Layers with fewer features and inputs than SMALL have the reverse rule below; up to MULTIPLIED_OUT
-# features the product of state and kernel is a sum of its terms, a part of the cell's own loop.
+# Layers with fewer features and inputs than SMALL have the batch last, others first; up to
+# MULTIPLIED_OUT features the product of state and kernel is a sum of its terms, a part of the
+# cell's own loop.
 SMALL, MULTIPLIED_OUT = 32, 8
 
 # A cell: (state, what the inputs give to each gate, what the state gives to each) -> next state.
@@ -101,12 +102,26 @@ def scan_cell(
     own_rule = jax.default_backend() == "cpu" and not rematerialises()
     if max(weights.recurrent_kernel.shape[0], inputs.shape[-1]) >= SMALL:
         rows = None if valid is None else valid[..., None]
-        scan = _wide_with_rule if own_rule else _wide
+        scan = _wide_with_rule if own_rule else functools.partial(_scan, _WIDE)
         return scan(cell, reverse, weights, inputs, state, rows)
     batch_last = functools.partial(jax.tree.map, lambda leaf: jnp.swapaxes(leaf, -1, -2))
-    scan = _scan_with_rule if own_rule else _scan
+    scan = _small_with_rule if own_rule else functools.partial(_scan, _SMALL)
     outputs, state = scan(cell, reverse, weights, inputs, batch_last(state), valid)
     return batch_last(outputs), batch_last(state)
+
+
+class Form(NamedTuple):
+    """How a scan is computed: with the batch last, or first.
+
+    Attributes:
+      projected: (weights, inputs [T, B, D]) -> what they give to each step.
+      product: (weights, hidden state) -> what it gives to the next step.
+      following: (cell, weights, valid, state, projected, product) -> the next state, the output.
+    """
+
+    projected: Callable[[Weights, jax.Array], Any]
+    product: Callable[[Weights, jax.Array], Any]
+    following: Callable[[Cell, Weights, jax.Array | None, Any, Any, Any], tuple[Any, jax.Array]]
 
 
 def _projected(weights: Weights, inputs: jax.Array) -> tuple[jax.Array, ...]:
@@ -140,9 +155,15 @@ def _product(weights: Weights, hidden: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _next_state(
-    cell: Cell, state: Any, inputs: Any, recurrent: Any, valid: jax.Array | None
+    cell: Cell,
+    weights: Weights,
+    valid: jax.Array | None,
+    state: Any,
+    inputs: Gates,
+    recurrent: Gates,
 ) -> tuple[Any, jax.Array]:
     """The state after a step, and its output."""
+    del weights
     new = cell(state, inputs, recurrent)
     if valid is None:
         return new, hidden_of(new)
@@ -150,7 +171,32 @@ def _next_state(
     return new, jnp.where(valid, hidden_of(new), 0)
 
 
+def _next_wide(
+    cell: Cell,
+    weights: Weights,
+    valid: jax.Array | None,
+    state: Any,
+    projected: jax.Array,
+    recurrent: jax.Array,
+) -> tuple[Any, jax.Array]:
+    """As `_next_state`, of products [B, G·H] that have no biases yet."""
+    assert weights.recurrent_bias is not None
+    gates = weights.recurrent_kernel.shape[1] // weights.recurrent_kernel.shape[0]
+    given = jnp.split(projected + weights.input_bias, gates, -1)
+    fed_back = jnp.split(recurrent + weights.recurrent_bias, gates, -1)
+    return _next_state(cell, weights, valid, state, tuple(given), tuple(fed_back))
+
+
+_SMALL = Form(_projected, _product, _next_state)
+_WIDE = Form(
+    lambda weights, inputs: matmul(inputs, weights.input_kernel),
+    lambda weights, hidden: hidden @ weights.recurrent_kernel,
+    _next_wide,
+)
+
+
 def _scan(
+    form: Form,
     cell: Cell,
     reverse: bool,
     weights: Weights,
@@ -158,18 +204,49 @@ def _scan(
     state: Any,
     valid: jax.Array | None,
 ) -> tuple[jax.Array, Any]:
-    """Over inputs [T, B, D] and from a state of [H, B]: outputs [T, H, B], last state."""
+    """Over inputs [T, B, D] and from a state in the form's order: outputs, last state."""
 
     def step(state: Any, now: tuple) -> tuple[Any, jax.Array]:
         projected, valid = now
-        recurrent = _product(weights, hidden_of(state))
-        return _next_state(cell, state, projected, recurrent, valid)
+        recurrent = form.product(weights, hidden_of(state))
+        return form.following(cell, weights, valid, state, projected, recurrent)
 
     if rematerialises():
         step = jax.checkpoint(step, prevent_cse=False)
-    projected = _projected(weights, inputs)
+    projected = form.projected(weights, inputs)
     state, outputs = jax.lax.scan(step, state, (projected, valid), reverse=reverse)
     return outputs, state
+
+
+def _scan_forward(
+    form: Form,
+    cell: Cell,
+    reverse: bool,
+    weights: Weights,
+    inputs: jax.Array,
+    state: Any,
+    valid: Any,
+) -> tuple[tuple[jax.Array, Any], tuple]:
+    """As `_scan`, and what both reverse rules keep."""
+
+    def step(state: Any, now: tuple) -> tuple[Any, tuple]:
+        projected, valid = now
+        recurrent = form.product(weights, hidden_of(state))
+        new, output = form.following(cell, weights, valid, state, projected, recurrent)
+        return new, (output, state, recurrent)
+
+    projected = form.projected(weights, inputs)
+    last, (outputs, states, recurrent) = jax.lax.scan(
+        step, state, (projected, valid), reverse=reverse
+    )
+    return (outputs, last), (weights, inputs, valid, projected, states, recurrent)
+
+
+def _plus_hidden(gradient: Any, hidden: jax.Array) -> Any:
+    """The gradient of a state with more of its hidden part."""
+    if isinstance(gradient, LSTMState):
+        return gradient._replace(hidden=gradient.hidden + hidden)
+    return gradient + hidden
 
 
 # On the CPU small layers have a reverse rule of their own. JAX's keeps every intermediate result of
@@ -178,26 +255,7 @@ def _scan(
 # into another order. Like `modules.matmul`'s rule it has no forward mode. GRU 6, both ways, [100,
 # 40, 1], whole steps a second: a single run 600 instead of 550, eight replicas on two cores under
 # vmap 2,000 instead of 1,390, with the products after the scan (as they were here before).
-_scan_with_rule = jax.custom_vjp(_scan, nondiff_argnums=(0, 1))
-
-
-def _scan_forward(
-    cell: Cell, reverse: bool, weights: Weights, inputs: jax.Array, state: Any, valid: Any
-) -> tuple[tuple[jax.Array, Any], tuple]:
-    def step(state: Any, now: tuple) -> tuple[Any, tuple]:
-        projected, valid = now
-        recurrent = _product(weights, hidden_of(state))
-        new, output = _next_state(cell, state, projected, recurrent, valid)
-        return new, (output, state, recurrent)
-
-    projected = _projected(weights, inputs)
-    last, (outputs, states, recurrent) = jax.lax.scan(
-        step, state, (projected, valid), reverse=reverse
-    )
-    return (outputs, last), (weights, inputs, valid, projected, states, recurrent)
-
-
-def _scan_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> tuple:
+def _small_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> tuple:
     weights, inputs, valid, projected, states, recurrent = kept
     kernel = weights.recurrent_kernel
 
@@ -208,15 +266,11 @@ def _scan_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> 
     def step(carry: tuple, now: tuple) -> tuple[tuple, jax.Array]:
         gradient, to_input_weights, to_recurrent_weights = carry
         output, inputs, state, projected, recurrent, valid = now
-        following = functools.partial(_next_state, cell, valid=valid)
+        following = functools.partial(_next_state, cell, weights, valid)
         _, pull = jax.vjp(following, state, projected, recurrent)
         gradient, *to_gates = pull((gradient, output))
         to_projected, to_recurrent = map(jnp.concatenate, to_gates)
-        hidden = kernel @ to_recurrent
-        if isinstance(gradient, LSTMState):
-            gradient = gradient._replace(hidden=gradient.hidden + hidden)
-        else:
-            gradient = gradient + hidden
+        gradient = _plus_hidden(gradient, kernel @ to_recurrent)
         product = functools.partial(jnp.einsum, "ib,kb->ik")
         to_input_weights += product(with_one(inputs), to_projected)
         to_recurrent_weights += product(with_one(hidden_of(state)), to_recurrent)
@@ -236,68 +290,12 @@ def _scan_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> 
     return to_weights, to_inputs, first, None
 
 
-_scan_with_rule.defvjp(_scan_forward, _scan_backward)
+_small_with_rule = jax.custom_vjp(functools.partial(_scan, _SMALL), nondiff_argnums=(0, 1))
+_small_with_rule.defvjp(functools.partial(_scan_forward, _SMALL), _small_backward)
 
 
-def _wide(
-    cell: Cell,
-    reverse: bool,
-    weights: Weights,
-    inputs: jax.Array,
-    state: Any,
-    valid: jax.Array | None,
-) -> tuple[jax.Array, Any]:
-    """Over inputs [T, B, D] and from a state of [B, H]: outputs [T, B, H], last state."""
-
-    def step(state: Any, now: tuple) -> tuple[Any, jax.Array]:
-        projected, valid = now
-        recurrent = hidden_of(state) @ weights.recurrent_kernel
-        return _next_wide(cell, weights, valid, state, projected, recurrent)
-
-    if rematerialises():
-        step = jax.checkpoint(step, prevent_cse=False)
-    projected = matmul(inputs, weights.input_kernel)
-    state, outputs = jax.lax.scan(step, state, (projected, valid), reverse=reverse)
-    return outputs, state
-
-
-def _next_wide(
-    cell: Cell,
-    weights: Weights,
-    valid: jax.Array | None,
-    state: Any,
-    projected: jax.Array,
-    recurrent: jax.Array,
-) -> tuple[Any, jax.Array]:
-    """As `_next_state`, of products [B, G·H] that have no biases yet."""
-    assert weights.recurrent_bias is not None
-    gates = weights.recurrent_kernel.shape[1] // weights.recurrent_kernel.shape[0]
-    given = jnp.split(projected + weights.input_bias, gates, -1)
-    fed_back = jnp.split(recurrent + weights.recurrent_bias, gates, -1)
-    return _next_state(cell, state, tuple(given), tuple(fed_back), valid)
-
-
-# On the CPU wide layers too have a reverse rule of their own: it keeps the same, and has the
-# gradients of the weights from two products over all steps, where JAX adds up a product a step.
-_wide_with_rule = jax.custom_vjp(_wide, nondiff_argnums=(0, 1))
-
-
-def _wide_forward(
-    cell: Cell, reverse: bool, weights: Weights, inputs: jax.Array, state: Any, valid: Any
-) -> tuple[tuple[jax.Array, Any], tuple]:
-    def step(state: Any, now: tuple) -> tuple[Any, tuple]:
-        projected, valid = now
-        recurrent = hidden_of(state) @ weights.recurrent_kernel
-        new, output = _next_wide(cell, weights, valid, state, projected, recurrent)
-        return new, (output, state, recurrent)
-
-    projected = inputs @ weights.input_kernel
-    last, (outputs, states, recurrent) = jax.lax.scan(
-        step, state, (projected, valid), reverse=reverse
-    )
-    return (outputs, last), (weights, inputs, valid, projected, states, recurrent)
-
-
+# Wide layers too: the gradients of their weights are two products over all steps, where JAX's rule
+# adds up a product a step.
 def _wide_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> tuple:
     weights, inputs, valid, projected, states, recurrent = kept
     transposed = weights.recurrent_kernel.T
@@ -307,11 +305,7 @@ def _wide_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> 
         following = functools.partial(_next_wide, cell, weights, valid)
         _, pull = jax.vjp(following, state, projected, recurrent)
         gradient, *to_gates = pull((gradient, output))
-        hidden = to_gates[1] @ transposed
-        if isinstance(gradient, LSTMState):
-            gradient = gradient._replace(hidden=gradient.hidden + hidden)
-        else:
-            gradient = gradient + hidden
+        gradient = _plus_hidden(gradient, to_gates[1] @ transposed)
         return gradient, tuple(to_gates)
 
     outputs, last = gradients
@@ -332,7 +326,8 @@ def _wide_backward(cell: Cell, reverse: bool, kept: tuple, gradients: tuple) -> 
     return to_weights, to_inputs, first, None
 
 
-_wide_with_rule.defvjp(_wide_forward, _wide_backward)
+_wide_with_rule = jax.custom_vjp(functools.partial(_scan, _WIDE), nondiff_argnums=(0, 1))
+_wide_with_rule.defvjp(functools.partial(_scan_forward, _WIDE), _wide_backward)
 
 
 # Below this many features both directions run in one scan. Measured (2 cores, gradient and update,
