@@ -20,6 +20,7 @@ from aimodels.errors import Stopped, TrainingFailed, UserError
 
 def program() -> None:
     """`aimodels` as a process of its own."""
+    _take_large_pages()
     sys.unraisablehook = _unraisable
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _struck)
@@ -27,6 +28,17 @@ def program() -> None:
     # All is done and said; from here on Ctrl-C would only get a traceback of Python's own end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
+
+
+def _take_large_pages() -> None:
+    """Starts this process again with memory in large pages: glibc reads that at its start only.
+
+    XLA takes the temporary memory of a dispatch anew from the system, which in pages of 4 KB costs
+    a fifth of the time of a step of GPT-2 (6 layers x 384, 2 cores), and a tenth of a U-Net's.
+    """
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

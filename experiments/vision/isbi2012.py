@@ -82,7 +82,6 @@ def get_config(variant: str = "small") -> ConfigDict:
             "optimizer": recipe["optimizer"],
             "training": recipe["training"],
             "evaluation": {"splits": ("test",), "batch_size": 1},
-            "execution": {"steps_per_dispatch": 1},
         }
     )
 

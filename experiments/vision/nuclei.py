@@ -65,7 +65,6 @@ def get_config(variant: str = "unet") -> ConfigDict:
             "optimizer": {"name": "adam", "learning_rate": 1e-3, "schedule": "cosine"},
             "training": {"steps": 600, "batch_size": 8, "transforms": AUGMENTED},
             "evaluation": {"splits": ("test",), "every": 200, "batch_size": 4},
-            "execution": {"steps_per_dispatch": 1},
         }
     )
 

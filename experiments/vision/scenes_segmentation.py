@@ -77,7 +77,6 @@ def get_config(variant: str = "unet") -> ConfigDict:
                 ),
             },
             "evaluation": {"splits": ("test",), "every": 1500, "batch_size": 50},
-            "execution": {"steps_per_dispatch": 1},
             "checkpoint": {"every": 500},
         }
     )
