@@ -252,6 +252,20 @@ def test_a_row_alone_takes_the_cores_of_a_cpu(tmp_path):
     assert len(table["environment"]["devices"]) == cores
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+@pytest.mark.parametrize("told", [None, "glibc.malloc.top_pad=131072"])
+def test_a_process_takes_memory_in_large_pages_unless_told_otherwise(tmp_path, told):
+    file = tmp_path / "asked.py"
+    file.write_text("import os\n\nprint(os.environ['GLIBC_TUNABLES'])\n")
+    environment = os.environ | ({"GLIBC_TUNABLES": told} if told else {})
+    if not told:
+        environment.pop("GLIBC_TUNABLES", None)
+    command = [sys.executable, "-m", "aimodels.cli", "show", f"--config={file}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == (told or "glibc.malloc.hugetlb=1")
+    assert done.returncode == 2  # a file without get_config: the arguments came along
+
+
 WHILE_COLLECTING = """
 import gc, signal, time
 

@@ -125,8 +125,9 @@ class Assembly:
 def prepare_jax(config: Config | None = None) -> None:
     """What JAX is told before it starts, unless it was told otherwise.
 
-    Each core of a CPU is a device, since one small network can't keep several busy; compiled
-    programs are kept in the cache folder.
+    Each core of a CPU is a device, since one small network can't keep several busy; a single core
+    gets two threads, since what YNNPACK reduces waits for ever with one. Compiled programs are kept
+    in the cache folder.
 
     Args:
       config: of the run to come, which may want fewer threads.
@@ -138,6 +139,8 @@ def prepare_jax(config: Config | None = None) -> None:
             jax.config.update("jax_num_cpu_devices", 1)  # each would have a thread more
         elif not (told or several() or jax.config.jax_num_cpu_devices > 0):  # type: ignore[attr-defined]
             jax.config.update("jax_num_cpu_devices", cores())
+    if cores() == 1:
+        os.environ.setdefault("NPROC", "2")
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

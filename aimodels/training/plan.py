@@ -18,10 +18,10 @@ from aimodels.training.parallel import cores
 from aimodels.training.processes import several
 from aimodels.training.step import Plan, Program
 
-# Steps of a dispatch, which loops over them on the device: so many that they take some five seconds
-# on a slow CPU. A dispatch's own 50 to 100 us are nothing beside them on a fast GPU; nor on a CPU is
-# its temporary memory, which comes anew from the system each time: GPT-2 of 6 layers x 384 makes 1.9
-# steps a second with 2 steps a dispatch, and 2.2 with 10.
+# Steps of a dispatch, which loops over them on the device: so many that they take some five
+# seconds on a slow CPU. A dispatch's own 50 to 100 us are nothing beside them on a fast GPU; nor on
+# a CPU is its temporary memory, which comes anew from the system each time: GPT-2 of 6 layers x 384
+# makes 1.9 steps a second with 2 steps a dispatch, and 2.2 with 10.
 MOST_STEPS, DISPATCH_FLOPS = 100, 8e11
 # Floating-point operations of one replica's step, as XLA counts them, from which on replicas run
 # one after the other; for smaller steps both ways are timed.

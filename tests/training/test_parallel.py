@@ -3,7 +3,10 @@
 import functools
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -276,3 +279,26 @@ def test_rules_are_a_known_name_or_pairs(rules):
     if isinstance(rules, str):
         with pytest.raises(UserError, match="Did you mean 'fsdp'"):
             resolve(config_of("MLP", "one"), {"parallel.rules": rules})
+
+
+ON_ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+from aimodels.training.assembly import prepare_jax
+from aimodels.training.parallel import compiler_options
+prepare_jax()
+print(os.environ["NPROC"], compiler_options())
+"""
+
+
+@pytest.mark.parametrize(("told", "threads", "reduces"), [(None, "2", True), ("1", "1", False)])
+def test_nothing_is_reduced_by_ynnpack_on_one_thread(told, threads, reduces):
+    # It waits for ever there (jax 0.10.2); so one core has two threads.
+    environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
+    environment |= {"XLA_FLAGS": "", **({"NPROC": told} if told else {})}
+    command = [sys.executable, "-c", ON_ONE_CORE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    used, _, options = done.stdout.partition(" ")
+    assert used == threads
+    assert ("TYPE_REDUCE" in options) == reduces
+    assert "TYPE_INDIVIDUAL_DOT" in options
