@@ -20,7 +20,7 @@ from aimodels.errors import Stopped, TrainingFailed, UserError
 
 def program() -> None:
     """`aimodels` as a process of its own."""
-    _take_large_pages()
+    take_large_pages()
     sys.unraisablehook = _unraisable
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _struck)
@@ -30,7 +30,7 @@ def program() -> None:
     sys.exit(code)
 
 
-def _take_large_pages() -> None:
+def take_large_pages() -> None:
     """Starts this process again with memory in large pages: glibc reads that at its start only.
 
     XLA takes the temporary memory of a dispatch anew from the system, which in pages of 4 KB costs

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aimodels.cli import take_large_pages
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULTS = HERE / "results"
@@ -30,7 +32,8 @@ QUIET_LOAD = 0.5
 
 
 def arguments(description: str, repeats: int) -> argparse.ArgumentParser:
-    """The options that every benchmark takes."""
+    """The options that every benchmark takes; before, the process is as that of a command."""
+    take_large_pages()
     first_line = description.strip().splitlines()[0]
     parser = argparse.ArgumentParser(description=first_line)
     parser.add_argument("--repeats", type=int, default=repeats, help=f"default {repeats}")

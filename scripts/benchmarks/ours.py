@@ -26,13 +26,14 @@ class Ours:
             raise ValueError(f"{steps} steps are not a multiple of {chunk}")
 
     def config(self, steps: int) -> Any:
-        """A line of metrics every 100 steps, 10 evaluations, 4 checkpoints."""
+        """A line of metrics every 100 steps; evaluations and checkpoints as the row says."""
+        row = ROWS[self._row]
         return make_config(
             self._row,
             self._scratch,
             training={"steps": steps, "log_every": 100},
-            evaluation={"splits": ("test",), "every": self.steps // 10},
-            checkpoint={"every": self.steps // 4},
+            evaluation={"splits": ("test",), "every": self.steps // row.evaluations},
+            checkpoint={"every": self.steps // row.checkpoints},
         )
 
     def run(self) -> dict[str, float]:

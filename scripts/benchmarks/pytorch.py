@@ -2,8 +2,8 @@
 
 PyTorch runs in an interpreter of its own (--torch-python) and with the faster of 1 and 2 threads.
 A repeat is a run of ours, then a slice of PyTorch with each number of threads; the side that waits
-uses no processor. PyTorch neither logs nor evaluates nor saves; ours does. Memory is the most that
-was resident in a process that trained one row.
+uses no processor, and both take memory in large pages. PyTorch neither logs nor evaluates nor
+saves; ours does. Memory is the most that was resident in a process that trained one row.
 """
 
 import json

@@ -82,6 +82,7 @@ class Row:
         of the large ones a minute.
       chunk: all numbers of steps are multiples of it.
       start_steps: of the short run whose seconds count as start-up.
+      evaluations, checkpoints: of a run, evenly spread; one of each in the minute of a large row.
     """
 
     title: str
@@ -89,6 +90,8 @@ class Row:
     least_steps: int
     chunk: int = 1000
     start_steps: int = 100
+    evaluations: int = 10
+    checkpoints: int = 4
 
 
 ROWS = {
@@ -97,10 +100,10 @@ ROWS = {
     "gru": Row("MNIST-1D GRU", 100, 6000),
     "gpt": Row("nanoGPT-size Transformer", 12, 2000, 100, 20),
     "fashion": Row("Fashion-MNIST CNN", 128, 500, 100, 20),
-    "resnet18": Row("ResNet-18 for 32x32", 32, 80, 20, 4),
-    "unet": Row("U-Net, 128x128", 4, 80, 20, 4),
-    "vit_ti": Row("ViT-Ti/16, 224x224", 32, 40, 20, 4),
-    "gpt2": Row("GPT-2 of 6 layers x 384, 256 tokens", 4, 120, 20, 4),
+    "resnet18": Row("ResNet-18 for 32x32", 32, 80, 20, 4, 1, 1),
+    "unet": Row("U-Net, 128x128", 4, 80, 20, 4, 1, 1),
+    "vit_ti": Row("ViT-Ti/16, 224x224", 32, 40, 20, 4, 1, 1),
+    "gpt2": Row("GPT-2 of 6 layers x 384, 256 tokens", 4, 120, 20, 4, 1, 1),
     "lstm": Row("LSTM of 256, 128 tokens", 32, 400, 100, 20),
 }
 
@@ -146,7 +149,7 @@ def _tokens(row: str) -> dict[str, np.ndarray]:
     """As many tokens as tiny Shakespeare's training set has characters, without its words."""
     generator = np.random.Generator(np.random.Philox(0))
     arrays, length = {}, BLOCK[row]
-    for split, count in (("train", 960_000 // length), ("test", 48)):
+    for split, count in (("train", 960_000 // length), ("test", 8 if row == "gpt2" else 48)):
         if row == "lstm":
             text = generator.integers(0, WORDS, (count, length), dtype=np.int32)
             targets = generator.integers(0, 2, count, dtype=np.int32)
@@ -160,7 +163,7 @@ def _tokens(row: str) -> dict[str, np.ndarray]:
 def _images(row: str) -> dict[str, np.ndarray]:
     """Images of a row's shape, as floats; their content does not change the speed.
 
-    Few to test on: ten evaluations of 200 steps weigh no more than ten of 5,000 on all of them.
+    Few to test on: evaluations of short runs weigh no more than those of an epoch on all of them.
     """
     generator = np.random.Generator(np.random.Philox(0))
     arrays, size = {}, SIZE[row]
