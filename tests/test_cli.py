@@ -257,9 +257,8 @@ def test_a_row_alone_takes_the_cores_of_a_cpu(tmp_path):
 def test_a_process_takes_memory_in_large_pages_unless_told_otherwise(tmp_path, told):
     file = tmp_path / "asked.py"
     file.write_text("import os\n\nprint(os.environ['GLIBC_TUNABLES'])\n")
-    environment = os.environ | ({"GLIBC_TUNABLES": told} if told else {})
-    if not told:
-        environment.pop("GLIBC_TUNABLES", None)
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    environment |= {"GLIBC_TUNABLES": told} if told else {}
     command = [sys.executable, "-m", "aimodels.cli", "show", f"--config={file}"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == (told or "glibc.malloc.hugetlb=1")

@@ -28,6 +28,12 @@ class Weights(NamedTuple):
     input_bias: jax.Array
     recurrent_bias: jax.Array | None
 
+    @property
+    def gates(self) -> int:
+        """How many arrays of H features the cell takes."""
+        features, columns = self.recurrent_kernel.shape
+        return columns // features
+
 
 # Layers with fewer features and inputs than SMALL have the batch last, others first; up to
 # MULTIPLIED_OUT features the product of state and kernel is a sum of its terms, a part of the
@@ -126,12 +132,11 @@ class Form(NamedTuple):
 
 def _projected(weights: Weights, inputs: jax.Array) -> tuple[jax.Array, ...]:
     """What the inputs [T, B, D] give to each gate: G times [T, H, B]."""
-    gates = weights.recurrent_kernel.shape[1] // weights.recurrent_kernel.shape[0]
     return tuple(
         jnp.einsum("tbd,dh->thb", inputs, kernel) + bias[:, None]
         for kernel, bias in zip(
-            jnp.split(weights.input_kernel, gates, -1),
-            jnp.split(weights.input_bias, gates),
+            jnp.split(weights.input_kernel, weights.gates, -1),
+            jnp.split(weights.input_bias, weights.gates),
             strict=True,
         )
     )
@@ -141,8 +146,7 @@ def _product(weights: Weights, hidden: jax.Array) -> tuple[jax.Array, ...]:
     """What a state [H, B] gives to each gate: G times [H, B]."""
     kernel, bias = weights.recurrent_kernel, weights.recurrent_bias
     assert bias is not None
-    features, columns = kernel.shape
-    gates = columns // features
+    features, gates = kernel.shape[0], weights.gates
     if jax.default_backend() == "cpu" and features <= MULTIPLIED_OUT:
         return tuple(
             sum((matrix[row, :, None] * hidden[row] for row in range(features)), start[:, None])
@@ -181,9 +185,8 @@ def _next_wide(
 ) -> tuple[Any, jax.Array]:
     """As `_next_state`, of products [B, G·H] that have no biases yet."""
     assert weights.recurrent_bias is not None
-    gates = weights.recurrent_kernel.shape[1] // weights.recurrent_kernel.shape[0]
-    given = jnp.split(projected + weights.input_bias, gates, -1)
-    fed_back = jnp.split(recurrent + weights.recurrent_bias, gates, -1)
+    given = jnp.split(projected + weights.input_bias, weights.gates, -1)
+    fed_back = jnp.split(recurrent + weights.recurrent_bias, weights.gates, -1)
     return _next_state(cell, weights, valid, state, tuple(given), tuple(fed_back))
 
 
@@ -193,6 +196,16 @@ _WIDE = Form(
     lambda weights, hidden: hidden @ weights.recurrent_kernel,
     _next_wide,
 )
+
+
+def _step(
+    form: Form, cell: Cell, weights: Weights, state: Any, now: tuple
+) -> tuple[Any, jax.Array, Any]:
+    """The state after a step, its output, and what the state before gave to it."""
+    projected, valid = now
+    recurrent = form.product(weights, hidden_of(state))
+    new, output = form.following(cell, weights, valid, state, projected, recurrent)
+    return new, output, recurrent
 
 
 def _scan(
@@ -207,9 +220,8 @@ def _scan(
     """Over inputs [T, B, D] and from a state in the form's order: outputs, last state."""
 
     def step(state: Any, now: tuple) -> tuple[Any, jax.Array]:
-        projected, valid = now
-        recurrent = form.product(weights, hidden_of(state))
-        return form.following(cell, weights, valid, state, projected, recurrent)
+        new, output, _ = _step(form, cell, weights, state, now)
+        return new, output
 
     if rematerialises():
         step = jax.checkpoint(step, prevent_cse=False)
@@ -230,9 +242,7 @@ def _scan_forward(
     """As `_scan`, and what both reverse rules keep."""
 
     def step(state: Any, now: tuple) -> tuple[Any, tuple]:
-        projected, valid = now
-        recurrent = form.product(weights, hidden_of(state))
-        new, output = form.following(cell, weights, valid, state, projected, recurrent)
+        new, output, recurrent = _step(form, cell, weights, state, now)
         return new, (output, state, recurrent)
 
     projected = form.projected(weights, inputs)

@@ -24,14 +24,16 @@ def path_of(path: tuple) -> str:
 # XLA's CPU backend hands these to the YNNPACK library; by default convolutions too, which it runs
 # on one thread (jax 0.10.2): a step of the Fashion-MNIST CNN took 147 ms so, and 104 without. Its
 # reductions make a ResNet-18 twice as fast; in a pool of one thread they wait for ever.
-_YNNPACK = ("INDIVIDUAL_DOT", "REDUCE")
+_YNNPACK_ON_ONE_THREAD = ("INDIVIDUAL_DOT",)
+_YNNPACK = (*_YNNPACK_ON_ONE_THREAD, "REDUCE")
 
 
 @functools.cache
 def compiler_options() -> dict[str, str] | None:
     """What the compilation of training and evaluation steps is told, where this JAX takes it."""
-    several_threads = int(os.environ.get("NPROC", cores())) > 1
-    kinds = ",".join(f"LIBRARY_FUSION_TYPE_{kind}" for kind in _YNNPACK[: 1 + several_threads])
+    threads = int(os.environ.get("NPROC", cores()))
+    handed_over = _YNNPACK if threads > 1 else _YNNPACK_ON_ONE_THREAD
+    kinds = ",".join(f"LIBRARY_FUSION_TYPE_{kind}" for kind in handed_over)
     options = {"xla_cpu_experimental_ynn_fusion_type": kinds}
     if jax.default_backend() != "cpu":
         return None

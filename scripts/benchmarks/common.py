@@ -21,8 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aimodels.cli import take_large_pages
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULTS = HERE / "results"
@@ -33,6 +31,8 @@ QUIET_LOAD = 0.5
 
 def arguments(description: str, repeats: int) -> argparse.ArgumentParser:
     """The options that every benchmark takes; before, the process is as that of a command."""
+    from aimodels.cli import take_large_pages  # which another Python's worker has not got
+
     take_large_pages()
     first_line = description.strip().splitlines()[0]
     parser = argparse.ArgumentParser(description=first_line)

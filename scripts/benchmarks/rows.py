@@ -100,10 +100,10 @@ ROWS = {
     "gru": Row("MNIST-1D GRU", 100, 6000),
     "gpt": Row("nanoGPT-size Transformer", 12, 2000, 100, 20),
     "fashion": Row("Fashion-MNIST CNN", 128, 500, 100, 20),
-    "resnet18": Row("ResNet-18 for 32x32", 32, 80, 20, 4, 1, 1),
-    "unet": Row("U-Net, 128x128", 4, 80, 20, 4, 1, 1),
-    "vit_ti": Row("ViT-Ti/16, 224x224", 32, 40, 20, 4, 1, 1),
-    "gpt2": Row("GPT-2 of 6 layers x 384, 256 tokens", 4, 120, 20, 4, 1, 1),
+    "resnet18": Row("ResNet-18 for 32x32", 32, 80, 20, 4, evaluations=1, checkpoints=1),
+    "unet": Row("U-Net, 128x128", 4, 80, 20, 4, evaluations=1, checkpoints=1),
+    "vit_ti": Row("ViT-Ti/16, 224x224", 32, 40, 20, 4, evaluations=1, checkpoints=1),
+    "gpt2": Row("GPT-2 of 6 layers x 384, 256 tokens", 4, 120, 20, 4, evaluations=1, checkpoints=1),
     "lstm": Row("LSTM of 256, 128 tokens", 32, 400, 100, 20),
 }
 
