@@ -153,6 +153,8 @@ class InitFrom:
       step: of a work folder: `latest`, `best` or a number.
       replica: of a work folder, counted from 0.
       naming: whose names a file has.
+      model: what the weights' own model is called there, as in `aimodels import --model`, if it is
+        another than this run's: a classifier whose trunk a detector begins with.
       new: patterns of our parameters that start as always, e.g. `("^head/",)`.
       ignore: patterns of names in `path` that are left there.
       rename: (pattern, replacement) pairs, applied to each name in `path` one after the other.
@@ -162,6 +164,7 @@ class InitFrom:
     step: str | int = "latest"
     replica: NotNegative = 0
     naming: Literal["ours", "torchvision", "huggingface"] = "ours"
+    model: str = ""
     new: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()

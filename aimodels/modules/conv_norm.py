@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from aimodels.modules.convolution import Conv, per_axis
+from aimodels.modules.convolution import Conv
 from aimodels.modules.dense import activation
-from aimodels.modules.direct_convolution import extents
 from aimodels.modules.initializers import Initializer
 from aimodels.modules.norms import BatchNorm, FrozenBatchNorm
+from aimodels.modules.windows import extents, per_axis
 
 
 class ConvNormActivation(nn.Module):

@@ -2,8 +2,6 @@
 
 import contextlib
 import contextvars
-import functools
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,15 +10,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
-from jax import lax
 
 from aimodels.errors import UserError, unknown
-from aimodels.modules.direct_convolution import Pads, direct_convolution, extents
+from aimodels.modules.depthwise_convolution import depthwise_convolution
+from aimodels.modules.direct_convolution import direct_convolution
 from aimodels.modules.initializers import Initializer, bias_initializer, kernel_initializer
 from aimodels.modules.matmul import settled
-
-# Paddings that repeat the inputs rather than add zeros -> numpy's name for them.
-WRAPPING = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
+from aimodels.modules.windows import (
+    WRAPPING,
+    Pads,
+    explicit_padding,
+    extents,
+    output_sizes,
+    per_axis,
+    shifted_inputs,
+)
 
 _VMAPPED: contextvars.ContextVar[bool] = contextvars.ContextVar("vmapped", default=False)
 
@@ -70,85 +74,6 @@ def choose_implementation(*, kernel_shape: Sequence[int], groups: int, places: i
     return "patches" if faster and fit else "direct"
 
 
-def per_axis(field: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
-    """`value` for each of `rank` axes."""
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank:
-        raise UserError(f"{field} is {value!r}; it takes one number or {rank} of them.")
-    return values
-
-
-def output_sizes(
-    spatial: Sequence[int], window: Sequence[int], strides: Sequence[int], pads: Pads
-) -> tuple[int, ...]:
-    """How often a window of these extents fits on each padded axis."""
-    sizes = [
-        (size + low + high - extent) // stride + 1
-        for size, (low, high), extent, stride in zip(spatial, pads, window, strides, strict=True)
-    ]
-    if min(sizes) < 1:
-        raise UserError(
-            f"a window of {tuple(window)} does not fit on inputs of {tuple(spatial)} padded by"
-            f" {pads}; take larger inputs, a smaller window or more padding."
-        )
-    return tuple(sizes)
-
-
-def explicit_padding(
-    padding: str | int | Sequence[int | Sequence[int]],
-    spatial: Sequence[int],
-    window: Sequence[int],
-    strides: Sequence[int],
-) -> Pads:
-    """`padding` as (low, high) for each axis; `window` is the kernel's extent with its dilation."""
-    rank = len(window)
-    if isinstance(padding, str):
-        if padding in ("SAME", "VALID"):
-            return tuple(lax.padtype_to_pads(spatial, window, strides, padding))
-        if padding in WRAPPING:
-            return tuple(((size - 1) // 2, size // 2) for size in window)
-        if padding == "CAUSAL" and rank == 1:
-            return ((window[0] - 1, 0),)
-    elif isinstance(padding, int):
-        return ((padding, padding),) * rank
-    else:
-        pads = [(pad, pad) if isinstance(pad, int) else tuple(pad) for pad in padding]
-        if len(pads) == rank and all(len(pad) == 2 for pad in pads):
-            return tuple(pads)  # pyright: ignore[reportReturnType]
-    raise UserError(
-        f"padding is {padding!r} for a window of {rank} axes; it takes 'SAME', 'VALID', 'CIRCULAR',"
-        " 'REFLECT', 'CAUSAL' (one axis only), a number, or for each axis a number or a pair."
-    )
-
-
-def shifted_inputs(
-    inputs: jax.Array,
-    kernel_size: Sequence[int],
-    *,
-    strides: Sequence[int],
-    pads: Pads,
-    dilation: Sequence[int],
-) -> list[jax.Array]:
-    """What each place of the window sees: a list, row by row over the window, of [B, *S', C]."""
-    window = extents(kernel_size, dilation)
-    sizes = output_sizes(inputs.shape[1:-1], window, strides, pads)
-    padded = lax.pad(
-        inputs,
-        jnp.zeros((), inputs.dtype),
-        [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)],
-    )
-    shifted = []
-    for place in itertools.product(*map(range, kernel_size)):
-        first = [index * step for index, step in zip(place, dilation, strict=True)]
-        last = [
-            start + (size - 1) * stride
-            for start, size, stride in zip(first, sizes, strides, strict=True)
-        ]
-        limits = (padded.shape[0], *(index + 1 for index in last), padded.shape[-1])
-        shifted.append(lax.slice(padded, (0, *first, 0), limits, (1, *strides, 1)))
-    return shifted
-
-
 def patches_convolution(
     inputs: jax.Array,
     kernel: jax.Array,
@@ -160,19 +85,15 @@ def patches_convolution(
 ) -> jax.Array:
     """The same as `direct_convolution`: patches [B, *S', k·C] @ kernel [k·C, F].
 
-    With groups a small matrix for each; depthwise, the inputs shifted, multiplied and added up.
+    With groups a small matrix for each; depthwise, `depthwise_convolution`.
     """
     *kernel_size, width, features = kernel.shape
-    depthwise = groups > 1 and width == 1
-    if depthwise:
-        inputs = jnp.repeat(inputs, features // groups, axis=-1)
+    if groups > 1 and width == 1:
+        repeated = jnp.repeat(inputs, features // groups, axis=-1)
+        return depthwise_convolution(repeated, kernel[..., 0, :], strides, pads, dilation)
     shifted = shifted_inputs(inputs, kernel_size, strides=strides, pads=pads, dilation=dilation)
     if groups == 1:
         return jnp.dot(jnp.concatenate(shifted, -1), kernel.reshape(-1, features))
-    if depthwise:
-        factors = kernel.reshape(-1, features).astype(jnp.float32)  # sums in float32, as XLA's
-        products = [seen * factor for seen, factor in zip(shifted, factors, strict=True)]
-        return functools.reduce(jnp.add, products).astype(inputs.dtype)
     # [B, *S', k, G, C/G] with [k, C/G, G, F/G]: one small matrix for each group.
     places = len(shifted)
     patches = jnp.stack(shifted, -2).reshape(*shifted[0].shape[:-1], places, groups, width)

@@ -2,22 +2,15 @@
 
 import functools
 import math
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-Numbers = tuple[int, ...]
-Pads = tuple[tuple[int, int], ...]
+from aimodels.modules.windows import Numbers, Pads, extents
 
 # Examples in each part of the batch when a kernel's gradient is computed on the CPU.
 PART = 8
-
-
-def extents(kernel_size: Sequence[int], dilation: Sequence[int]) -> Numbers:
-    """How many places of the input the dilated kernel spans on each axis."""
-    return tuple((size - 1) * step + 1 for size, step in zip(kernel_size, dilation, strict=True))
 
 
 def direct_convolution(

@@ -17,13 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.errors import UserError
-from aimodels.modules.convolution import (
-    WRAPPING,
-    Pads,
-    explicit_padding,
-    output_sizes,
-    per_axis,
-)
+from aimodels.modules.windows import WRAPPING, Pads, explicit_padding, output_sizes, per_axis
 
 Padding = str | int | Sequence[int | Sequence[int]]
 

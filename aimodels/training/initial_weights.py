@@ -9,9 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from aimodels.config import resolve
 from aimodels.data.pretrained import WEIGHTS, pretrained
 from aimodels.errors import UserError
-from aimodels.models.state_dicts import OURS, fitted
+from aimodels.models.published import published
+from aimodels.models.state_dicts import OURS, fitted, from_state_dict
 from aimodels.tasks.base import State
 from aimodels.training.assembly import Assembly
 from aimodels.training.load import read_variables
@@ -59,6 +61,8 @@ def taken(assembly: Assembly) -> dict[str, np.ndarray]:
     variables = {"params": abstract.params, **abstract.collections}
     _check_patterns(section, flat(variables))
     state, naming = source(section.path, section.naming, section.step, section.replica)
+    if section.model:
+        state, naming = _as_ours(section.model, state, naming), OURS
     for pattern, replacement in section.rename:
         state = {re.sub(pattern, replacement, name): array for name, array in state.items()}
     try:
@@ -96,6 +100,14 @@ def source(
     if Path(path).is_dir():
         return flat(read_variables(path, step=step, replica=replica)), OURS
     return read_weights(path), naming
+
+
+def _as_ours(name: str, state: Mapping[str, np.ndarray], naming: str) -> dict[str, Any]:
+    """The arrays of the model that others call `name`, by our names."""
+    assembly = Assembly(resolve(published(naming, name).config()))
+    abstract, _ = assembly.abstract
+    variables = {"params": abstract.params, **abstract.collections}
+    return flat(from_state_dict(naming, assembly.task().model, state, variables))
 
 
 def flat(variables: Mapping[str, Any]) -> dict[str, Any]:
