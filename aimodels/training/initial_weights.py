@@ -62,6 +62,11 @@ def taken(assembly: Assembly) -> dict[str, np.ndarray]:
     _check_patterns(section, flat(variables))
     state, naming = source(section.path, section.naming, section.step, section.replica)
     if section.model:
+        if naming == OURS:
+            raise UserError(
+                f"config.init_from.model is {section.model!r}, but the names in {section.path} are "
+                "ours already; it is for names of torchvision or huggingface"
+            )
         state, naming = _as_ours(section.model, state, naming), OURS
     for pattern, replacement in section.rename:
         state = {re.sub(pattern, replacement, name): array for name, array in state.items()}

@@ -24,7 +24,14 @@ TRANSFORMS = (
     "scale",
     {"name": "standardize", **IMAGENET},
 )
-TRUNK = "resnet18_half"
+TRUNK = "efficientnet_lite0"
+BEGIN = {
+    "path": "efficientnet_lite0",
+    "model": "efficientnet_lite0",
+    "new": ("^(?!backbone/)",),
+    "ignore": ("/(head|last)/",),
+}
+FROZEN = "^backbone/(stem|stage_[12]_)"
 CLASSES = 9
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -86,7 +93,10 @@ def get_config(variant: str = "ssd") -> ConfigDict:
             "model": recipe["model"] | {"num_classes": num_classes},
             "task": recipe["task"],
             "data": {"name": "scenes", "size": 128},
+            "init_from": BEGIN,
             "optimizer": {
+                "frozen": (FROZEN,),
+                "learning_rate_multipliers": (("^backbone/", 0.2),),
                 "name": "adamw",
                 "learning_rate": 1e-3,
                 "weight_decay": 0.05,

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -11,9 +12,14 @@ import scipy.ndimage
 import aimodels
 from aimodels.config import differences, plain, resolve
 from aimodels.errors import UserError
-from aimodels.training.initial_weights import resized_positions
+from aimodels.models import ResNet
+from aimodels.models.resnet import ResNetBackbone
+from aimodels.models.state_dicts import to_state_dict
+from aimodels.training.assembly import Assembly
+from aimodels.training.initial_weights import resized_positions, taken
 from aimodels.training.load import load, read_variables
 from aimodels.training.writers import read_metrics
+from aimodels.weights import write_safetensors
 
 CNN = {"name": "CNN", "features": (4, 4), "batch_norm": True, "readout": "mean", "num_classes": 10}
 VIT = {
@@ -239,6 +245,39 @@ def test_a_trunk_finds_its_place_in_a_larger_model(runs, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, found["block_1"], source)
 
 
+class Averages(nn.Module):
+    """A model of a user: the trunk of a ResNet-18, and averages of what it sees."""
+
+    num_classes: int = 10
+
+    @nn.compact
+    def __call__(self, inputs, *, lengths=None, train=False):
+        """[B, H, W, C] -> [B, num_classes]."""
+        maps = ResNetBackbone(18, name="backbone")(inputs.astype(float), train=train)
+        return nn.Dense(self.num_classes, name="classes")(maps["c5"].mean((1, 2)))
+
+
+def test_a_trunk_comes_out_of_a_classifier_with_the_names_of_others(tmp_path):
+    classifier = ResNet(18, 1000)
+    variables = classifier.init(jax.random.key(3), np.zeros((1, 32, 32, 3), np.float32))
+    theirs = to_state_dict("torchvision", classifier, variables)
+    write_safetensors(tmp_path / "resnet18.safetensors", theirs)
+    section = {
+        "path": str(tmp_path / "resnet18.safetensors"),
+        "naming": "torchvision",
+        "model": "resnet18",
+        "new": ("^classes/",),
+        "ignore": ("^params/head/",),
+    }
+    model = {"name": f"{__name__}:Averages"}
+    given = config(model, init_from=section)
+    given = resolve(plain(given) | {"data": {"name": "random_images"}})
+    found = taken(Assembly(given))
+    expected = flat({name: {"backbone": tree["backbone"]} for name, tree in variables.items()})
+    assert sorted(found) == sorted(expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
 @pytest.mark.parametrize(
     ("section", "says"),
     [
@@ -252,6 +291,7 @@ def test_a_trunk_finds_its_place_in_a_larger_model(runs, tmp_path):
         ({"path": "efficientnet_lite0"}, "aimodels data fetch efficientnet_lite0"),
         ({"step": "9"}, "step '9'"),
         ({"replica": 1}, "replica 1 does not exist"),
+        ({"model": "resnet18"}, "config.init_from.model is 'resnet18', but the names in"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_trained(
