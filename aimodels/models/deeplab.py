@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from aimodels.models.efficientnet import EfficientNetBackbone
 from aimodels.models.fcn import auxiliary_scores
 from aimodels.models.inputs import as_images
 from aimodels.models.resnet import ResNetBackbone
@@ -153,10 +154,11 @@ class DeepLabV3Plus(nn.Module):
 
     Attributes:
         num_classes: outputs for each pixel.
-        backbone: "xception", the paper's with separable convolutions; or "resnet", dilated.
+        backbone: "xception", the paper's with separable convolutions; or "resnet" or
+            "efficientnet_lite0", dilated.
         depth: of the ResNet.
         width: channels of the ResNet's first stage; 64 is the published one.
-        output_stride: of the last map: 16, or 8; a ResNet takes 32 too.
+        output_stride: of the last map: 16, or 8; the others take 32 too.
         rates: of the ASPP; the paper doubles them for an output stride of 8.
         features: of the ASPP and of the decoder.
         low_features: channels to which the finer map is projected.
@@ -168,7 +170,7 @@ class DeepLabV3Plus(nn.Module):
     """
 
     num_classes: int = 21
-    backbone: Literal["xception", "resnet"] = "xception"
+    backbone: Literal["xception", "resnet", "efficientnet_lite0"] = "xception"
     depth: int = 50
     width: int = 64
     output_stride: int = 16
@@ -190,6 +192,8 @@ class DeepLabV3Plus(nn.Module):
         stride: dict[str, Any] = {"output_stride": self.output_stride, "name": "backbone"}
         if self.backbone == "xception":
             backbone: Any = XceptionBackbone(**stride, **dtypes)
+        elif self.backbone == "efficientnet_lite0":
+            backbone = EfficientNetBackbone(**stride, **dtypes)
         else:
             backbone = ResNetBackbone(self.depth, width=self.width, **stride, **dtypes)
         maps = backbone(images, train=train)

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from aimodels.errors import UserError
 from aimodels.models.inputs import as_images
 from aimodels.modules import ConvNormActivation, Dense, Dropout
 from aimodels.modules.blocks import divided
@@ -53,6 +54,7 @@ class InvertedResidual(nn.Module):
         features: output channels.
         kernel_size: of the depthwise convolution.
         strides: of the depthwise convolution.
+        dilation: of the depthwise convolution.
         expansion: how many times more channels there are inside; with 1 the first 1x1 is left out.
         drop_rate: the probability that an example skips what the block adds; may be traced.
         dtype: of the computation.
@@ -62,6 +64,7 @@ class InvertedResidual(nn.Module):
     features: int
     kernel_size: int = 3
     strides: int = 1
+    dilation: int = 1
     expansion: int = 6
     drop_rate: float | jax.Array = 0.0
     dtype: Any = jnp.float32
@@ -75,7 +78,13 @@ class InvertedResidual(nn.Module):
         if self.expansion != 1:
             hidden = _conv(self, "expand", inner, 1)(hidden, train=train)
         depthwise = _conv(
-            self, "depthwise", inner, self.kernel_size, strides=self.strides, groups=inner
+            self,
+            "depthwise",
+            inner,
+            self.kernel_size,
+            strides=self.strides,
+            dilation=self.dilation,
+            groups=inner,
         )
         hidden = depthwise(hidden, train=train)
         project = _conv(self, "project", self.features, 1, activation="identity")
@@ -91,11 +100,14 @@ class EfficientNetBackbone(nn.Module):
 
     Attributes:
         stochastic_depth_rate: see `EfficientNetLite0`.
+        output_stride: of the last map: 32, or 16 or 8, where the stages behind that have dilated
+            convolutions instead of strides (for segmentation); the weights are the same.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
 
     stochastic_depth_rate: float = 0.2
+    output_stride: int = 32
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -103,16 +115,26 @@ class EfficientNetBackbone(nn.Module):
     def __call__(self, inputs: jax.Array, *, train: bool = False) -> dict[str, jax.Array]:
         """[B, H, W, C] -> {"c1": [B, H/2, W/2, 16], "c2": 24, "c3": 40, "c4": 112, "c5": 320}.
 
-        Each map is half as large as the one before, rounded up; all are sown as intermediates.
+        Each map is half as large as the one before, rounded up, until `output_stride`; all are sown
+        as intermediates.
         """
+        if self.output_stride not in (8, 16, 32):
+            raise UserError(f"output_stride is {self.output_stride}; it takes 8, 16 or 32.")
         hidden = _conv(self, "stem", 32, 3, strides=2)(inputs, train=train)
         total, number, maps = sum(stage[0] for stage in STAGES), 0, {}
+        reached, dilation = 2, 1
         for stage, (count, size, strides, expansion, features) in enumerate(STAGES, start=1):
+            # The first block of a dilated stage still has the dilation of the stage before.
+            first_dilation = dilation
+            if reached == self.output_stride:
+                dilation, strides = dilation * strides, 1
+            reached *= strides
             for block in range(count):
                 hidden = InvertedResidual(
                     features,
                     kernel_size=size,
                     strides=strides if block == 0 else 1,
+                    dilation=first_dilation if block == 0 else dilation,
                     expansion=expansion,
                     drop_rate=self.stochastic_depth_rate * number / total,
                     dtype=self.dtype,

@@ -15,14 +15,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from aimodels.models.published import LITE
 from aimodels.reproduce import Row
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 TRANSFORMS = (
     "horizontal_flip",
     {"name": "random_zoom", "scale": (0.7, 1.4)},
     "scale",
-    {"name": "standardize", **IMAGENET},
+    {"name": "standardize", "mean": LITE[0], "std": LITE[1]},
 )
 TRUNK = "efficientnet_lite0"
 BEGIN = {

@@ -22,6 +22,7 @@ from aimodels.models import (
     state_dicts,
     torchvision_names,
 )
+from aimodels.models.efficientnet import EfficientNetBackbone
 
 spec = importlib.util.spec_from_file_location("seeded_weights", GOLDEN / "seeded_weights.py")
 seeded_weights = importlib.util.module_from_spec(spec)
@@ -193,6 +194,20 @@ def test_every_size_that_unet_takes_works_and_no_other_is_refused():
                 continue
             taken.append(size)
         assert taken == (list(range(44, 70, 4)) if padding == "valid" else list(range(4, 70, 4)))
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_a_dilated_efficientnet_says_the_same_between_more_places(stride):
+    # What SAME puts around a window of odd size is more behind it than before it, so that the
+    # places of a strided convolution are the odd ones of the dilated convolution.
+    images = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype(np.float32)
+    plain, dilated = EfficientNetBackbone(), EfficientNetBackbone(output_stride=stride)
+    variables = plain.init(jax.random.key(0), images)
+    expected, found = (jax.jit(net.apply)(variables, images)["c5"] for net in (plain, dilated))
+    step = 32 // stride
+    assert found.shape == (1, 64 // stride, 96 // stride, 320)
+    # Other shapes, so sums in another order: float32, some forty layers.
+    np.testing.assert_allclose(found[:, step - 1 :: step, step - 1 :: step], expected, atol=1e-5)
 
 
 def test_tsn_is_the_consensus_of_what_a_resnet_says_of_the_frames():
