@@ -14,6 +14,13 @@ from aimodels.errors import unknown
 COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of ImageNet's pixels
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
+# The section `init_from` of a model that stands on EfficientNet-Lite0: its trained trunk.
+LITE_TRUNK = {
+    "path": "efficientnet_lite0",
+    "model": "efficientnet_lite0",
+    "new": ("^(?!backbone/)",),
+    "ignore": ("/(head|last)/",),
+}
 
 
 @dataclasses.dataclass(frozen=True)

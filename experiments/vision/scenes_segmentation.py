@@ -16,7 +16,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from aimodels.models.published import LITE
+from aimodels.models.published import LITE, LITE_TRUNK
 from aimodels.reproduce import Row
 
 CLASSES = 1 + 9
@@ -53,12 +53,7 @@ MODELS: dict[str, dict[str, Any]] = {
 STEPS = {"unet": 6000, "fcn": 1500, "deeplab": 3000}
 VARIANTS = tuple(MODELS)
 TRUNK = {
-    "init_from": {
-        "path": "efficientnet_lite0",
-        "model": "efficientnet_lite0",
-        "new": ("^(?!backbone/)",),
-        "ignore": ("/(head|last)/",),
-    },
+    "init_from": LITE_TRUNK,
     "optimizer": {
         "frozen": ("^backbone/(stem|stage_[12]_)",),
         "learning_rate_multipliers": (("^backbone/", 0.2),),
