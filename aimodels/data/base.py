@@ -46,7 +46,16 @@ class Info:
     name: str
     title: str
     task: Literal[
-        "classification", "regression", "detection", "segmentation", "translation", "unknown"
+        "classification",
+        "regression",
+        "detection",
+        "segmentation",
+        "sequence modelling",
+        "translation",
+        "question answering",
+        "pre-training",
+        "word vectors",
+        "unknown",
     ]
     features: Mapping[str, Feature]
     splits: Mapping[str, int]

@@ -69,7 +69,7 @@ class PolyphonicMusic(Dataset):
         return Info(
             name=f"polyphonic_music:{self.dataset}",
             title=f"{self.dataset.replace('_', ' ')}, piano rolls",
-            task="unknown",
+            task="sequence modelling",
             features={"inputs": frames, "targets": frames, "lengths": Feature((), "int32")},
             splits=dict(zip(SPLITS, SIZES[self.dataset], strict=True)),
             licence="MIT (the collection)",

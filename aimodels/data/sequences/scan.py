@@ -104,7 +104,7 @@ class Scan(Dataset):
         return Info(
             name=f"scan:{self.split}",
             title=f"SCAN, {self.split.replace('_', ' ')} split",
-            task="unknown",
+            task="translation",
             features={
                 "inputs": Feature((LONGEST_COMMAND,), "int32"),
                 "lengths": number,

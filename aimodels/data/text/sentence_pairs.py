@@ -66,7 +66,7 @@ class SentencePairs(Dataset):
         return Info(
             name="sentence_pairs",
             title=f"Pairs of stretches of {corpus.title if corpus else self.corpus}",
-            task="unknown",
+            task="pre-training",
             features={"inputs": ids, "token_types": ids, "lengths": one, "next_sentence": one},
             splits={},
             num_classes=2,

@@ -43,7 +43,7 @@ class TfdsSquad(ReadingTexts):
         return Info(
             name=f"tfds_squad:{self.dataset}",
             title=f"SQuAD, {self.dataset} of TensorFlow Datasets",
-            task="unknown",
+            task="question answering",
             features=self.features(),
             splits={},
             licence="CC BY-SA 4.0",

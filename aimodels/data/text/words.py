@@ -153,7 +153,7 @@ class Words(Dataset):
         return Info(
             name=f"{self._kind}:{self.corpus}",
             title=f"Words of {corpus.title if corpus else f'the file {self.corpus}'}",
-            task="unknown",
+            task="word vectors",
             features=self._features,
             splits={},
             licence=corpus.licence if corpus else "your own",

@@ -50,7 +50,7 @@ class BabiSpans(ReadingTexts):
         return Info(
             name="babi_spans",
             title="bAbI's kinds of questions, generated, whose answers stand in the story",
-            task="unknown",
+            task="question answering",
             features=self.features(),
             splits={},
             licence="none needed",
