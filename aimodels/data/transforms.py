@@ -40,7 +40,7 @@ TRANSFORMS: dict[str, str] = {
     "vertical_flip": "aimodels.data.augmentations.jitter:VerticalFlip",
     "color_jitter": "aimodels.data.augmentations.jitter:ColorJitter",
     "lighting": "aimodels.data.augmentations.jitter:Lighting",
-    "random_slope": "aimodels.data.augmentations.signals:RandomSlope",
+    "random_trend": "aimodels.data.augmentations.signals:RandomTrend",
     "rand_augment": "aimodels.data.augmentations.rand_augment:RandAugment",
     "random_erasing": "aimodels.data.augmentations.erasing:RandomErasing",
     "mixup": "aimodels.data.augmentations.mixing:Mixup",
@@ -273,12 +273,20 @@ class RandomShift(Transform):
 
     Attributes:
       maximum: largest shift.
+      minimum: smallest one, below 0 for the other way; None is -`maximum`.
       wrap: True brings what falls off one end in at the other; False brings zeros in.
     """
 
     random: ClassVar[bool] = True
     maximum: int = 4
+    minimum: int | None = None
     wrap: bool = False
+
+    def __post_init__(self) -> None:
+        if self.minimum is not None and self.minimum > self.maximum:
+            raise UserError(
+                f"transform random_shift: minimum {self.minimum} is above maximum {self.maximum}"
+            )
 
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
         """Inputs [B, T] or [B, T, C]."""
@@ -287,7 +295,8 @@ class RandomShift(Transform):
             raise UserError(
                 f"transform random_shift takes sequences [B, T] or [B, T, C], got {inputs.shape}"
             )
-        shifts = jax.random.randint(key, inputs.shape[:1], -self.maximum, self.maximum + 1)
+        minimum = -self.maximum if self.minimum is None else self.minimum
+        shifts = jax.random.randint(key, inputs.shape[:1], minimum, self.maximum + 1)
         length = inputs.shape[1]
 
         def move(sequence: jax.Array, shift: jax.Array) -> jax.Array:

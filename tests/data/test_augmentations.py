@@ -232,22 +232,27 @@ def test_lighting_adds_the_colours_of_natural_images():
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-3)  # four digits are printed
 
 
-def test_slopes_are_taken_out_and_put_in():
-    times = np.linspace(-0.5, 0.5, 40)
-    wave = np.sin(9 * times) - np.polyval(np.polyfit(times, np.sin(9 * times), 1), times)
-    slopes = np.random.default_rng(0).normal(size=(2000, 1, 1))
+def test_trends_are_taken_out_and_put_in():
+    times = np.arange(40) - 19.5
+    wave = np.sin(times / 4) - np.polyval(np.polyfit(times, np.sin(times / 4), 1), times)
+    slopes = np.random.default_rng(0).normal(size=(2000, 1, 1)) / 40
     signals = (0.3 + wave[:, None] + slopes * times[:, None]).astype(np.float32)
-    flat = run("random_slope", signals, targets=np.zeros(2000, int), scale=0.0)["inputs"]
+    given = {"targets": np.zeros(2000, int)}
+    flat = run("random_trend", signals, slope_std=0.0, offset_std=0.0, **given)["inputs"]
     # float32 sums of 40 numbers of order 1.
-    np.testing.assert_allclose(flat - 0.3, np.broadcast_to(wave[:, None], flat.shape), atol=2e-6)
-    tilted = run("random_slope", signals, targets=np.zeros(2000, int), scale=0.75)["inputs"]
-    rises = (tilted - flat)[:, -1, 0] * 2
+    np.testing.assert_allclose(flat, np.broadcast_to(wave[:, None], flat.shape), atol=2e-6)
+    changes = (run("random_trend", signals, **given)["inputs"] - flat)[..., 0]
+    added = run("random_trend", signals, remove=False, **given)["inputs"] - signals
+    np.testing.assert_allclose(added[..., 0], changes, atol=2e-6)
+    offsets, rises = changes.mean(1), np.diff(changes, axis=1)
+    np.testing.assert_allclose(rises, np.broadcast_to(rises[:, :1], rises.shape), atol=2e-6)
     # Chance exceeds it once in 10,000: 2.23 / √n.
-    uniform = scipy.stats.uniform(-0.375, 0.75)
-    assert scipy.stats.kstest(rises, uniform.cdf).statistic < 0.05
-    channels = run("random_slope", np.stack([signals[:4, :, 0]] * 2, -1), targets=np.zeros(4, int))
+    for values, std in ((offsets, 0.3), (rises[:, 0], 0.04)):
+        assert scipy.stats.kstest(values, scipy.stats.norm(0, std).cdf).statistic < 0.05
+    assert abs(np.corrcoef(offsets, rises[:, 0])[0, 1]) < 0.09  # 3.9 / √n
+    channels = run("random_trend", np.stack([signals[:4, :, 0]] * 2, -1), targets=np.zeros(4, int))
     np.testing.assert_array_equal(channels["inputs"][..., 0], channels["inputs"][..., 1])
-    without = run("random_slope", signals[:4, :, 0], targets=np.zeros(4, int))
+    without = run("random_trend", signals[:4, :, 0], targets=np.zeros(4, int))
     np.testing.assert_allclose(without["inputs"], channels["inputs"][..., 0], atol=1e-6)
 
 
@@ -387,7 +392,7 @@ def test_evaluation_takes_the_middle_and_nothing_else_is_changed():
         ("random_erasing", PIXELS, {"ratio": (2.0, 1.0)}, "from low to high"),
         ("mixup", PIXELS, {"alpha": 0.0}, "alpha 0 must be above 0"),
         ("lighting", PIXELS, {}, "put 'scale' before it"),
-        ("random_slope", PIXELS, {}, "takes signals"),
+        ("random_trend", PIXELS, {}, "takes signals"),
     ],
 )
 def test_mistakes(name, images, fields, message):

@@ -41,6 +41,17 @@ def test_views_that_are_all_alike_have_the_loss_of_chance():
     assert partners(6).tolist() == [3, 4, 5, 0, 1, 2]
 
 
+def test_negatives_can_be_the_other_views_alone():
+    outputs = np.asarray(jax.random.normal(jax.random.key(0), (8, 5)))
+    units = outputs / np.linalg.norm(outputs, axis=1, keepdims=True)
+    scores = units[:4] @ units[4:].T / 0.5
+    expected = np.concatenate([np.log(np.exp(s).sum(1)) - np.diag(s) for s in (scores, scores.T)])
+    found = nt_xent(outputs, 0.5, negatives="other_views")
+    np.testing.assert_allclose(found, expected, rtol=1e-5)  # float32
+    task = make(negatives="other_views")
+    np.testing.assert_allclose(task.loss(outputs, {}), expected, rtol=1e-5)
+
+
 def test_what_the_mask_hides_is_no_ones_negative():
     outputs = jax.random.normal(jax.random.key(0), (8, 5))
     mask = jnp.array([True, True, True, False] * 2)
@@ -123,7 +134,7 @@ def test_a_run_of_replicas(small_config, tmp_path):
         training={
             "steps": 6,
             "batch_size": 20,
-            "transforms": ("random_slope", {"name": "random_shift", "wrap": True}),
+            "transforms": ("random_trend", {"name": "random_shift", "wrap": True}),
         },
         evaluation={"every": 3, "splits": ("test[:100]",), "batch_size": 30},
         replicas={"seeds": (0, 1)},
