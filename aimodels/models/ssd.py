@@ -144,13 +144,14 @@ class SSD300(nn.Module):
 class SSD(nn.Module):
     """SSD on any trunk and for images of any size: Liu et al. 2016, section 2, in small.
 
-    The trunk's maps of stride 8, 16 and 32, and a few more behind them, each by a 1x1 and a 3x3
+    Maps of the trunk, of stride 8, 16 and 32, and a few more behind them, each by a 1x1 and a 3x3
     convolution of stride 2; each map has a head of its own. All of them have BatchNorm, which the
     paper's VGG has not.
 
     Attributes:
       num_classes: V, the background being one of them.
       backbone: a name of `aimodels.models.backbones`.
+      levels: the trunk's maps, up to c5: c3 has stride 8, c4 16, c5 32.
       extra_features: channels of each map behind the trunk's.
       head_features: of a 3x3 convolution that each map goes through before its head; 0 for none,
         as in the paper.
@@ -162,6 +163,7 @@ class SSD(nn.Module):
 
     num_classes: int
     backbone: str = "resnet18"
+    levels: tuple[str, ...] = ("c3", "c4", "c5")
     extra_features: tuple[int, ...] = (256, 128)
     head_features: int = 0
     scales: tuple[float, ...] = (0.15, 0.25, 0.4, 0.55, 0.75, 0.95)
@@ -184,7 +186,7 @@ class SSD(nn.Module):
             return layer(hidden, train=train)
 
         trunk = make_backbone("SSD", self.backbone, **dtypes)(images, train=train)
-        maps = [trunk[level] for level in ("c3", "c4", "c5")]
+        maps = [trunk[level] for level in self._levels()]
         for number, features in enumerate(self.extra_features):
             narrow = conv(maps[-1], features // 2, 1, f"extra_{number}_1")
             maps.append(conv(narrow, features, 3, f"extra_{number}_2", strides=2))
@@ -209,8 +211,18 @@ class SSD(nn.Module):
     @nn.nowrap
     def default_boxes(self, image_size: tuple[int, int]) -> np.ndarray:
         """The boxes [N, 4] that outputs are relative to, in pixels of images of (H, W)."""
-        strides = [8 * 2**level for level in range(len(self.aspect_ratios))]
+        first = int(self._levels()[0][1:])
+        strides = [2 ** (first + level) for level in range(len(self.aspect_ratios))]
         grids = [(-(-image_size[0] // each), -(-image_size[1] // each)) for each in strides]
         return default_boxes(
             image_size, grids, scales=self.scales, aspect_ratios=self.aspect_ratios
         )
+
+    @nn.nowrap
+    def _levels(self) -> tuple[str, ...]:
+        known = ("c2", "c3", "c4", "c5")
+        if not self.levels or self.levels != known[-len(self.levels) :]:
+            raise UserError(
+                f"SSD: levels is {self.levels}; it takes the last of {known}, such as ('c4', 'c5')"
+            )
+        return self.levels
