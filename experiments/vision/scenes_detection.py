@@ -61,7 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
             ),
         },
         "task": {"name": "yolov3"},
-        "steps": 3_000,
+        "steps": 2_000,
     },
     "faster_rcnn": {
         "model": {
