@@ -50,6 +50,8 @@ def shorter(line):
     """A command of README's as arguments, with fewer steps and smaller models."""
     _, command, *rest = shlex.split(line, comments=True)
     added = [] if "--dry_run" in rest else list(SHORTER.get(command, []))
+    for file in (argument for argument in rest if "scenes_detection" in argument):
+        added += small(file)
     for file in (argument for argument in rest if "gpt_sizes" in argument):
         added += small(file)
         added.append("--config.training.batch_size=8")

@@ -31,8 +31,8 @@ TRANSFORMS = (
 TRUNK = "efficientnet_lite0"
 FROZEN = "^backbone/(stem|stage_[1-5]_)"
 CLASSES = 9
-# For tests: gradients of the trunk take long to compile.
-SHRUNK = {"optimizer.frozen": "('^backbone/',)"}
+# For tests: gradients of the trunk take long to compile, large scenes long to compose.
+SHRUNK = {"optimizer.frozen": "('^backbone/',)", "data.size": "64"}
 
 RECIPES: dict[str, dict[str, Any]] = {
     "ssd": {
