@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from aimodels.models.published import LITE, LITE_TRUNK
 from aimodels.reproduce import Row
 
-CLASSES = 1 + 9
+CLASSES = 1 + 8
 MODELS: dict[str, dict[str, Any]] = {
     "unet": {
         "name": "UNet",
