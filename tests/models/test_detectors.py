@@ -67,6 +67,23 @@ def test_outputs_go_with_their_boxes():
     assert outputs.shape == (2, 7, 7, 30)
 
 
+def test_boxes_of_ssd_are_of_the_maps_that_it_looks_at():
+    image = jax.ShapeDtypeStruct((1, 128, 64, 3), "float32")
+    model = models.SSD(
+        4,
+        backbone="resnet18_half",
+        levels=("c4", "c5"),
+        extra_features=(8,),
+        scales=(0.2, 0.4, 0.6, 0.8),
+        aspect_ratios=((2,),) * 3,
+    )
+    outputs, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
+    boxes = model.default_boxes((128, 64))
+    assert outputs.codes.shape == (1, 4 * (8 * 4 + 4 * 2 + 2 * 1), 4)
+    assert boxes.shape == outputs.codes.shape[1:]
+    np.testing.assert_allclose(boxes[0, :2] + boxes[0, 2:], [16, 16])  # the middle of a cell
+
+
 def test_ssd300_names_its_maps():
     image = jax.ShapeDtypeStruct((1, 300, 300, 3), "float32")
     model = models.SSD300(3)
@@ -82,6 +99,7 @@ def test_ssd300_names_its_maps():
     [
         (models.SSD300(3), r"takes images \[B, 300, 300, 3\], got \(1, 100, 100, 3\)"),
         (models.YOLOv3(3), r"sides that 32 divides, got \(1, 100, 100, 3\)"),
+        (models.SSD(3, levels=("c3", "c5")), r"levels is \('c3', 'c5'\); it takes the last of"),
     ],
 )
 def test_images_of_another_size_are_refused(model, message):
