@@ -46,7 +46,7 @@ RECIPES: dict[str, dict[str, Any]] = {
             "aspect_ratios": ((2,), (2,), (2,)),
         },
         "task": {"name": "ssd"},
-        "steps": 3_000,
+        "steps": 2_500,
     },
     "yolo": {
         # Priors by aimodels.modules.anchors.cluster_anchors on the boxes for training.
