@@ -7,7 +7,7 @@ import pytest
 
 import aimodels
 from aimodels.data.text.huggingface_tokenizers import as_theirs, encoder_inputs, from_huggingface
-from aimodels.data.text.tokenizers import train
+from aimodels.data.text.tokenizer_training import train
 from aimodels.errors import UserError
 from aimodels.training.exchange import export, import_weights
 from aimodels.training.sentences import sentence_encoder

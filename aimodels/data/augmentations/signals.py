@@ -51,3 +51,46 @@ class RandomTrend(Transform):
         offsets = jnp.expand_dims(new_offsets - means, 1)
         rises = jnp.expand_dims(new_slopes - slopes, 1)
         return batch | {"inputs": signals + offsets + times * rises}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomShift(Transform):
+    """Shift sequences in time by up to `maximum` steps either way.
+
+    Attributes:
+      maximum: largest shift.
+      minimum: smallest one, below 0 for the other way; None is -`maximum`.
+      wrap: True brings what falls off one end in at the other; False brings zeros in.
+    """
+
+    random: ClassVar[bool] = True
+    maximum: int = 4
+    minimum: int | None = None
+    wrap: bool = False
+
+    def __post_init__(self) -> None:
+        if self.minimum is not None and self.minimum > self.maximum:
+            raise UserError(
+                f"transform random_shift: minimum {self.minimum} is above maximum {self.maximum}"
+            )
+
+    def __call__(self, batch: Batch, key: jax.Array) -> Batch:
+        """Inputs [B, T] or [B, T, C]."""
+        inputs = jnp.asarray(batch["inputs"])
+        if inputs.ndim not in (2, 3):
+            raise UserError(
+                f"transform random_shift takes sequences [B, T] or [B, T, C], got {inputs.shape}"
+            )
+        minimum = -self.maximum if self.minimum is None else self.minimum
+        shifts = jax.random.randint(key, inputs.shape[:1], minimum, self.maximum + 1)
+        length = inputs.shape[1]
+
+        def move(sequence: jax.Array, shift: jax.Array) -> jax.Array:
+            places = jnp.arange(length) - shift
+            moved = jnp.take(sequence, places % length, axis=0)
+            if self.wrap:
+                return moved
+            inside = ((places >= 0) & (places < length)).reshape(-1, *(1,) * (moved.ndim - 1))
+            return jnp.where(inside, moved, jnp.zeros((), moved.dtype))
+
+        return batch | {"inputs": jax.vmap(move)(inputs, shifts)}

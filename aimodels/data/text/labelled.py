@@ -14,7 +14,7 @@ from aimodels.data.base import Dataset, Feature
 from aimodels.data.cache import cache_folder
 from aimodels.data.pretrained import WEIGHTS, fetch_weights, is_fetched, pretrained
 from aimodels.data.source import ArraySource
-from aimodels.data.text import tokenizers
+from aimodels.data.text import tokenizer_training, tokenizers
 from aimodels.data.text.huggingface_tokenizers import encoder_inputs, from_huggingface
 from aimodels.errors import UserError
 
@@ -86,7 +86,7 @@ class LabelledTexts(Dataset):
 
     def words(self, text: str) -> list[str]:
         """The words of a text, as classical methods count them: in lower case."""
-        return re.findall(tokenizers.WORD, text.lower())
+        return re.findall(tokenizer_training.WORD, text.lower())
 
     def texts(self, split: str) -> Texts:
         """The texts of a whole split."""
@@ -134,7 +134,7 @@ def _encode(dataset: LabelledTexts, folder: Path) -> Encoded:
     seen = everything if dataset.vocabulary_from == "all" else dataset.texts("train")
     special = () if dataset.tokenizer in ("characters", "bytes") else (PAD,)
     corpus = everything.texts if dataset.tokenizer == "characters" else seen.texts
-    tokenizer = tokenizers.kept(dataset.tokenizer, corpus, dataset.vocabulary, special)
+    tokenizer = tokenizer_training.kept(dataset.tokenizer, corpus, dataset.vocabulary, special)
     inputs = np.zeros((len(everything.texts), dataset.length), np.int32)
     lengths = np.ones(len(everything.texts), np.int32)
     for row, ids in enumerate(tokenizer.encode_all(everything.texts)):

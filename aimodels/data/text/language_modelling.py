@@ -8,7 +8,7 @@ import numpy as np
 
 from aimodels.data.base import Dataset, Feature, Info
 from aimodels.data.source import Windows
-from aimodels.data.text import corpora, tokenizers
+from aimodels.data.text import corpora, tokenizer_training, tokenizers
 from aimodels.errors import UserError
 
 
@@ -127,5 +127,5 @@ def _encode(
 ) -> tuple[tokenizers.Tokenizer, tuple[np.ndarray, ...]]:
     """The tokenizer made from the first part (characters: from all), and the ids of each part."""
     seen = list(parts) if kind == "characters" else parts[0].splitlines(keepends=True)
-    made = tokenizers.kept(kind, seen, vocabulary)
+    made = tokenizer_training.kept(kind, seen, vocabulary)
     return made, tuple(made.encode_all(parts))

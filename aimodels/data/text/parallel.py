@@ -12,7 +12,7 @@ import numpy as np
 from aimodels.data.base import Dataset, Feature
 from aimodels.data.cache import cache_folder
 from aimodels.data.source import ArraySource
-from aimodels.data.text import tokenizers
+from aimodels.data.text import tokenizer_training, tokenizers
 from aimodels.errors import UserError
 
 # The first two ids. A decoder begins a target behind padding, as T5's does.
@@ -141,7 +141,7 @@ def text_of(tokenizer: tokenizers.Tokenizer, ids: np.ndarray) -> str:
 def _tokenizer(dataset: ParallelTexts, folder: Path) -> tokenizers.Tokenizer:
     del folder
     corpus = [text for texts in dataset.pairs("train") for text in texts]
-    return tokenizers.kept(dataset.tokenizer, corpus, dataset.vocabulary, (PAD, END))
+    return tokenizer_training.kept(dataset.tokenizer, corpus, dataset.vocabulary, (PAD, END))
 
 
 @functools.lru_cache(maxsize=8)

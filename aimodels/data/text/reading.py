@@ -20,7 +20,7 @@ from aimodels.data.base import Dataset, Feature, select_parts
 from aimodels.data.cache import cache_folder
 from aimodels.data.pretrained import WEIGHTS, fetch_weights, pretrained
 from aimodels.data.source import ArraySource, Source
-from aimodels.data.text import tokenizers
+from aimodels.data.text import tokenizer_training, tokenizers
 from aimodels.data.text.huggingface_tokenizers import as_ours
 from aimodels.errors import UserError, near
 
@@ -175,7 +175,7 @@ def reader_tokenizer(
       UserError: there is none, or it can't be read.
     """
     if name == "wordpiece":
-        return tokenizers.kept(name, list(corpus or ()), vocabulary, SPECIAL)
+        return tokenizer_training.kept(name, list(corpus or ()), vocabulary, SPECIAL)
     if name in WEIGHTS and not Path(name).exists():
         file = pretrained(name).with_name("tokenizer.json")
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from aimodels.data.base import Dataset, Feature, Info, select_parts
 from aimodels.data.cache import cache_folder
 from aimodels.data.source import ArraySource, Source
-from aimodels.data.text import corpora, tokenizers
+from aimodels.data.text import corpora, tokenizer_training, tokenizers
 from aimodels.errors import UserError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # their ids are 0 to 4
@@ -127,7 +127,7 @@ def _made(
         )
     parts = {"train": documents[:-held_out], "validation": documents[-held_out:]}
     seen = [line for lines in parts["train"] for line in lines]
-    tokenizer = tokenizers.kept("wordpiece", seen, dataset.vocabulary, SPECIAL)
+    tokenizer = tokenizer_training.kept("wordpiece", seen, dataset.vocabulary, SPECIAL)
     arrays = {}
     for number, (split, part) in enumerate(parts.items()):
         encoded = [[ids for ids in tokenizer.encode_all(lines) if len(ids)] for lines in part]

@@ -1,28 +1,20 @@
 """From text to ids and back: characters, bytes, words, and subwords by the library `tokenizers`.
 
-A tokenizer is made from a corpus, offline, and kept as one JSON file with the run that used it:
-    tokenizer = train("byte_bpe", texts, vocabulary=8192)
-    tokenizer.decode(tokenizer.encode("To be, or not to be"))
+A tokenizer is made from a corpus by `aimodels.data.text.tokenizer_training`, offline, and kept as
+one JSON file with the run that used it.
 """
 
 import abc
 import functools
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from aimodels.data.cache import cache_folder, keep, sha256_of_files
 from aimodels.errors import UserError, near, unknown
 
 UNKNOWN = "<unk>"
-# Of what is kept in the cache: another one where the same corpus would give another tokenizer.
-VERSION = 1
-WORDPIECE_UNKNOWN = "[UNK]"
-# What a word is, where nothing else is said: letters and digits, or one other mark.
-WORD = r"\w+|[^\w\s]"
 
 
 class Tokenizer(abc.ABC):
@@ -198,7 +190,7 @@ class Subwords(Tokenizer):
     @classmethod
     def restore(cls, content: Any) -> Self:
         """From `content()`: what the library writes as tokenizer.json."""
-        return cls(_library().Tokenizer.from_str(json.dumps(content)))
+        return cls(library().Tokenizer.from_str(json.dumps(content)))
 
     def encode(self, text: str) -> np.ndarray:
         """int32 [T]."""
@@ -264,63 +256,6 @@ KINDS: dict[str, type[Tokenizer]] = {
 }
 
 
-def train(
-    kind: str,
-    texts: Iterable[str],
-    vocabulary: int | None = None,
-    special_tokens: Sequence[str] = (),
-) -> Tokenizer:
-    """A tokenizer made from a corpus; the same corpus gives the same one.
-
-    Args:
-      kind: characters, bytes, spaced_words, words, byte_bpe, wordpiece or unigram.
-      texts: the corpus.
-      vocabulary: V, special tokens among them; the kinds that choose their own take none.
-      special_tokens: that stand for no text, such as `<pad>`: the first ids.
-
-    Raises:
-      UserError: an unknown kind, or a size that it doesn't take.
-    """
-    if kind not in KINDS:
-        raise unknown("tokenizer", kind, KINDS)
-    if kind == "spaced_words":
-        return SpacedWords(
-            _most_frequent((text.split() for text in texts), vocabulary, special_tokens)
-        )
-    if kind in _TRAINERS:
-        if vocabulary is None:
-            raise UserError(f"tokenizer {kind}: it needs a vocabulary size, e.g. vocabulary=8192")
-        return _TRAINERS[kind](texts, vocabulary, list(special_tokens))
-    if special_tokens:
-        raise UserError(f"tokenizer {kind}: it has no special tokens; got {special_tokens!r}")
-    made = Bytes() if kind == "bytes" else Characters("".join(set().union(*map(set, texts))))
-    if vocabulary not in (None, made.vocabulary):
-        raise UserError(
-            f"tokenizer {kind}: this corpus gives it a vocabulary of {made.vocabulary}, "
-            f"got {vocabulary}"
-        )
-    return made
-
-
-def kept(
-    kind: str,
-    texts: Sequence[str],
-    vocabulary: int | None = None,
-    special_tokens: Sequence[str] = (),
-) -> Tokenizer:
-    """As `train`, but once: it is kept in the cache folder, by what it is made of."""
-    if kind not in _TRAINERS:
-        return train(kind, texts, vocabulary, special_tokens)
-    wanted = json.dumps([VERSION, kind, vocabulary, list(special_tokens)]).encode()
-    name = sha256_of_files([("wanted", wanted), ("texts", "".join(texts).encode())])
-    file = cache_folder() / "tokenizers" / f"{name}.json"
-    if file.is_file():
-        return from_json(file.read_text())
-    made = train(kind, texts, vocabulary, special_tokens)
-    keep(file, made.to_json().encode())
-    return made
-
-
 def from_json(text: str) -> Tokenizer:
     """The tokenizer of a file that `to_json` made. Raises `UserError` if it is none."""
     try:
@@ -340,7 +275,8 @@ def from_json(text: str) -> Tokenizer:
     return cls.restore(content)
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The library `tokenizers`, which an extra brings."""
     try:
         import tokenizers
     except ImportError as error:
@@ -349,116 +285,6 @@ def _library() -> Any:
             "pip install 'aimodels[text]'"
         ) from error
     return tokenizers
-
-
-def _most_frequent(
-    texts: Iterable[Iterable[str]], vocabulary: int | None, special: Sequence[str]
-) -> list[str]:
-    """The special tokens, `<unk>`, and the most frequent words; all of them if V is None."""
-    counts: Counter[str] = Counter()
-    for words in texts:
-        counts.update(words)
-    special = list(dict.fromkeys([*special, UNKNOWN]))
-    for token in special:
-        counts.pop(token, None)
-    # Those of equal count in the order of the alphabet, so that it is the same everywhere.
-    often = sorted(counts, key=lambda word: (-counts[word], word))
-    return [*special, *(often if vocabulary is None else often[: vocabulary - len(special)])]
-
-
-def _words(texts: Iterable[str], vocabulary: int, special: list[str]) -> Words:
-    library = _library()
-    pattern = library.Regex(WORD)
-    splitter = library.pre_tokenizers.Split(pattern, "removed", invert=True)
-    found = ([word for word, _ in splitter.pre_tokenize_str(text)] for text in texts)
-    ids = {word: index for index, word in enumerate(_most_frequent(found, vocabulary, special))}
-    inner = library.Tokenizer(library.models.WordLevel(ids, unk_token=UNKNOWN))
-    inner.pre_tokenizer = splitter
-    return Words(inner)
-
-
-def _byte_bpe(texts: Iterable[str], vocabulary: int, special: list[str]) -> ByteBpe:
-    library = _library()
-    inner = library.Tokenizer(library.models.BPE())
-    inner.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = library.decoders.ByteLevel()
-    trainer = library.trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=special,
-        initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    inner.train_from_iterator(texts, trainer)
-    return ByteBpe(_at_most(inner, "byte_bpe", vocabulary))
-
-
-def _wordpiece(texts: Iterable[str], vocabulary: int, special: list[str]) -> WordPiece:
-    library = _library()
-    texts = list(texts)
-    special = list(dict.fromkeys([*special, WORDPIECE_UNKNOWN]))
-    normalizer = library.normalizers.BertNormalizer(lowercase=True)
-    splitter = library.pre_tokenizers.BertPreTokenizer()
-
-    def tokenizer(vocabulary: dict[str, int]) -> Any:
-        model = library.models.WordPiece(vocabulary, unk_token=WORDPIECE_UNKNOWN)
-        inner = library.Tokenizer(model)
-        inner.normalizer, inner.pre_tokenizer = normalizer, splitter
-        inner.decoder = library.decoders.WordPiece()
-        return inner
-
-    # The library numbers single characters in the order of a hash table, another one in each
-    # process, and settles ties by the numbers. Given as special tokens they have a fixed order.
-    first, inside = set(), set()
-    for text in texts:
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
-            first.add(word[0])
-            inside.update(word[1:])
-    single = [*sorted(first), *(f"##{character}" for character in sorted(inside))]
-    trainer = library.trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=[*special, *single], show_progress=False
-    )
-    trained = tokenizer({})
-    trained.train_from_iterator(texts, trainer)
-    made = tokenizer(_at_most(trained, "wordpiece", vocabulary).get_vocab())
-    made.add_special_tokens(special)
-    return WordPiece(made)
-
-
-def _unigram(texts: Iterable[str], vocabulary: int, special: list[str]) -> Unigram:
-    library = _library()
-    special = list(dict.fromkeys([*special, UNKNOWN]))
-    inner = library.Tokenizer(library.models.Unigram())
-    inner.normalizer = library.normalizers.NFKC()
-    inner.pre_tokenizer = library.pre_tokenizers.Metaspace()
-    inner.decoder = library.decoders.Metaspace()
-    trainer = library.trainers.UnigramTrainer(
-        vocab_size=vocabulary, special_tokens=special, unk_token=UNKNOWN, show_progress=False
-    )
-    inner.train_from_iterator(texts, trainer)
-    # The order of equal scores, and their last digits, are those of a hash table.
-    content = json.loads(_at_most(inner, "unigram", vocabulary).to_str())
-    pieces = [(piece, round(score, 5)) for piece, score in content["model"]["vocab"]]
-    ordered = sorted(pieces[len(special) :], key=lambda pair: (-pair[1], pair[0]))
-    content["model"]["vocab"] = [*pieces[: len(special)], *ordered]
-    return Unigram.restore(content)
-
-
-_TRAINERS: dict[str, Callable[[Iterable[str], int, list[str]], Tokenizer]] = {
-    "words": _words,
-    "byte_bpe": _byte_bpe,
-    "wordpiece": _wordpiece,
-    "unigram": _unigram,
-}
-
-
-def _at_most(inner: Any, kind: str, vocabulary: int) -> Any:
-    found = inner.get_vocab_size()
-    if found > vocabulary:
-        raise UserError(
-            f"tokenizer {kind}: a vocabulary of {vocabulary} is too small, this corpus needs at "
-            f"least {found}"
-        )
-    return inner
 
 
 def _code_points(text: str) -> np.ndarray:

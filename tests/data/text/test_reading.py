@@ -12,7 +12,7 @@ from aimodels.data.text.reading import (
     tokens_of,
 )
 from aimodels.data.text.squad import TfdsSquad, readings_of
-from aimodels.data.text.tokenizers import train
+from aimodels.data.text.tokenizer_training import train
 from aimodels.errors import UserError
 
 TEXT = "The quick brown fox jumps over the lazy dog, and the Dog (old as he is) sleeps on."

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aimodels.data.text import tokenizers
+from aimodels.data.text import tokenizer_training, tokenizers
 from aimodels.errors import UserError
 
 LINES = [
@@ -16,7 +16,7 @@ SIZES |= {"unigram": 60, "spaced_words": None}
 
 
 def make(kind, **fields):
-    return tokenizers.train(kind, LINES, SIZES[kind], **fields)
+    return tokenizer_training.train(kind, LINES, SIZES[kind], **fields)
 
 
 @pytest.mark.parametrize("kind", SIZES)
@@ -47,28 +47,31 @@ def test_bytes_and_byte_bpe_take_any_text():
 
 
 def test_characters_are_numbered_by_code_point():
-    tokenizer = tokenizers.train("characters", ["banana"])
+    tokenizer = tokenizer_training.train("characters", ["banana"])
     np.testing.assert_array_equal(tokenizer.encode("nab"), [2, 0, 1])
     assert tokenizer.id_of("b") == 1
 
 
 def test_an_unknown_character_is_named_with_its_place():
     with pytest.raises(UserError, match="'z', the 3th of the text"):
-        tokenizers.train("characters", ["banana"]).encode("baz")
+        tokenizer_training.train("characters", ["banana"]).encode("baz")
 
 
 def test_rare_words_are_one_token():
-    tokenizer = tokenizers.train("words", ["a a a b b c"], 3)
+    tokenizer = tokenizer_training.train("words", ["a a a b b c"], 3)
     assert tokenizer.encode("a b c d").tolist() == [1, 2, 0, 0]
     assert tokenizer.id_of(tokenizers.UNKNOWN) == 0
 
 
 def test_spaced_words_are_all_that_there_are_unless_a_size_is_given():
-    tokenizer = tokenizers.train("spaced_words", ["it 's <unk> it"])
+    tokenizer = tokenizer_training.train("spaced_words", ["it 's <unk> it"])
     assert tokenizer.words == ["<unk>", "it", "'s"]
     assert tokenizer.encode("'s it new").tolist() == [2, 1, 0]
     assert tokenizer.decode([1, 2, 0]) == "it 's <unk>"
-    assert tokenizers.train("spaced_words", ["a b b"], 2, ["<pad>"]).words == ["<pad>", "<unk>"]
+    assert tokenizer_training.train("spaced_words", ["a b b"], 2, ["<pad>"]).words == [
+        "<pad>",
+        "<unk>",
+    ]
     with pytest.raises(UserError, match="token"):
         tokenizer.id_of("new")
 
@@ -89,7 +92,7 @@ def test_special_tokens_are_first():
 )
 def test_what_can_not_be_made_is_refused(kind, vocabulary, message):
     with pytest.raises(UserError, match=message):
-        tokenizers.train(kind, LINES, vocabulary)
+        tokenizer_training.train(kind, LINES, vocabulary)
 
 
 def test_a_file_that_is_no_tokenizer_is_refused():
