@@ -20,8 +20,7 @@ path (`re.search`). Numbers may be traced (replicas vary them); `None`, booleans
 
 import dataclasses
 import inspect
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +29,17 @@ import optax
 
 from aimodels.config.names import find
 from aimodels.errors import UserError
+from aimodels.training.optimizer_parts import (
+    check_matches,
+    check_pattern,
+    decay_by,
+    matches,
+    matching,
+    multiply,
+    parameter_paths,
+    scale_by_centered_rms,
+    stay_within,
+)
 from aimodels.training.schedules import check_names, make_schedule
 
 Array = jax.Array
@@ -151,7 +161,7 @@ def adadelta(
     scaled = _scaled(optax.scale_by_adadelta(rho, eps))
     if not max_norms:
         return scaled
-    return lambda parts: optax.chain(scaled(parts), _within(max_norms))
+    return lambda parts: optax.chain(scaled(parts), stay_within(max_norms))
 
 
 def rmsprop(
@@ -171,7 +181,7 @@ def rmsprop(
     if centered and bias_correction:
         raise UserError("optimizer rmsprop takes centered or bias_correction, not both")
     if centered:
-        scaling = _scale_by_centered_rms(decay, eps, eps_in_sqrt)
+        scaling = scale_by_centered_rms(decay, eps, eps_in_sqrt)
     else:
         scaling = optax.scale_by_rms(
             decay, eps, eps_in_sqrt=eps_in_sqrt, bias_correction=bias_correction
@@ -287,10 +297,10 @@ def make_optimizer(
     weight_decay = common.weight_decay
     if weight_decay is None:
         weight_decay = 0.01 if function is adamw else 0.0
-    decays = _matching(common.decay_exclude, negate=True)
+    decays = matching(common.decay_exclude, negate=True)
     parts = Parts(
         rate=optax.scale_by_learning_rate(schedule),
-        decay=_decay(weight_decay, decays),
+        decay=decay_by(weight_decay, decays),
         decays=decays,
     )
     # The order: frozen parameters leave (their gradients don't count in the norm); the gradient is
@@ -299,14 +309,14 @@ def make_optimizer(
         optax.identity()
         if common.clip_global_norm is None
         else optax.clip_by_global_norm(common.clip_global_norm),
-        _decay(common.l2, decays),
+        decay_by(common.l2, decays),
         rule(parts),
-        _multiply(common.learning_rate_multipliers),
+        multiply(common.learning_rate_multipliers),
     )
     if common.frozen:
         steps = optax.chain(
-            optax.masked(steps, _matching(common.frozen, negate=True)),
-            optax.masked(optax.set_to_zero(), _matching(common.frozen)),
+            optax.masked(steps, matching(common.frozen, negate=True)),
+            optax.masked(optax.set_to_zero(), matching(common.frozen)),
         )
 
     patterns = {
@@ -316,13 +326,13 @@ def make_optimizer(
     }
     for field, of_field in patterns.items():
         for pattern in of_field:
-            _check_pattern(field, pattern)
+            check_pattern(field, pattern)
 
     def init(params: Any) -> Any:
         paths = parameter_paths(params)
         for field, of_field in patterns.items():
-            _check_matches(field, of_field, paths)
-        if common.frozen and all(_matches(common.frozen, path) for path in paths):
+            check_matches(field, of_field, paths)
+        if common.frozen and all(matches(common.frozen, path) for path in paths):
             raise UserError(f"optimizer.frozen: {common.frozen} leaves no parameter to train")
         return steps.init(params)
 
@@ -335,120 +345,3 @@ def learning_rate_of(section: Mapping[str, Any], total_steps: int) -> Callable[[
     name = schedule.pop("name")
     learning_rate = section.get("learning_rate", Common.learning_rate)
     return make_schedule(name, learning_rate, total_steps, **schedule)
-
-
-def parameter_paths(params: Any) -> list[str]:
-    """The names of all parameters, such as "Dense_0/kernel"."""
-    return [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-
-
-class CenteredRmsState(NamedTuple):
-    """Running means of the gradient and of its square."""
-
-    mean: Any
-    square: Any
-
-
-def _scale_by_centered_rms(decay: float, eps: float, eps_in_sqrt: bool) -> Transformation:
-    # Not optax.scale_by_stddev: rounding takes square - mean² below zero where the gradient is
-    # steady, and its root is then NaN.
-    def init(params: Any) -> CenteredRmsState:
-        return CenteredRmsState(optax.tree.zeros_like(params), optax.tree.zeros_like(params))
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple:
-        del params
-        mean = optax.tree.update_moment(updates, state.mean, decay, 1)
-        square = optax.tree.update_moment(updates, state.square, decay, 2)
-
-        def scale(g: Array, m: Array, s: Array) -> Array:
-            variance = jnp.maximum(s - m * m, 0)
-            return g / (jnp.sqrt(variance + eps) if eps_in_sqrt else jnp.sqrt(variance) + eps)
-
-        return jax.tree.map(scale, updates, mean, square), CenteredRmsState(mean, square)
-
-    return optax.GradientTransformation(init, update)
-
-
-def _decay(rate: Any, decays: Callable[[Any], Any]) -> Transformation:
-    """Adds rate · w; nothing at all where the rate is plainly 0 (XLA keeps a product with 0)."""
-    if isinstance(rate, int | float) and rate == 0:
-        return optax.identity()
-    return optax.add_decayed_weights(rate, mask=decays)
-
-
-def _multiply(multipliers: Iterable[tuple[str, Any]]) -> Transformation:
-    """Times the factor of the first pattern that a parameter's path matches."""
-
-    def factor(path: str) -> Any:
-        return next((factor for pattern, factor in multipliers if re.search(pattern, path)), None)
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple:
-        del params
-
-        def multiplied(path: tuple, leaf: Array) -> Array:
-            by = factor(_path(path))
-            return leaf if by is None else (leaf * by).astype(leaf.dtype)
-
-        return jax.tree_util.tree_map_with_path(multiplied, updates), state
-
-    return optax.GradientTransformation(optax.init_empty_state, update)
-
-
-def _within(max_norms: Iterable[tuple[str, Any]]) -> Transformation:
-    """Updates that end where the first limit that a parameter's path matches still holds."""
-    limits = tuple(max_norms)
-    for pattern, _ in limits:
-        _check_pattern("max_norms", pattern)
-
-    def init(params: Any) -> Any:
-        _check_matches("max_norms", [pattern for pattern, _ in limits], parameter_paths(params))
-        return optax.EmptyState()
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple:
-        def limited(path: tuple, step: Array, weight: Array) -> Array:
-            name = _path(path)
-            limit = next((limit for pattern, limit in limits if re.search(pattern, name)), None)
-            if limit is None:
-                return step
-            after = weight + step
-            norms = jnp.sqrt(jnp.sum(after**2, axis=tuple(range(after.ndim - 1)), keepdims=True))
-            # Where the norm is 0, it isn't longer: the division is by something else.
-            shorter = after * (limit / jnp.where(norms > limit, norms, 1))
-            return jnp.where(norms > limit, shorter, after) - weight
-
-        return jax.tree_util.tree_map_with_path(limited, updates, params), state
-
-    return optax.GradientTransformation(init, update)
-
-
-def _matching(patterns: Iterable[str], negate: bool = False) -> Callable[[Any], Any]:
-    """Tree -> tree of bools: whether a parameter's path matches one of the patterns."""
-    return lambda tree: jax.tree_util.tree_map_with_path(
-        lambda path, _: _matches(patterns, _path(path)) != negate, tree
-    )
-
-
-def _matches(patterns: Iterable[str], path: str) -> bool:
-    return any(re.search(pattern, path) for pattern in patterns)
-
-
-def _check_matches(field: str, patterns: Iterable[str], paths: list[str]) -> None:
-    for pattern in patterns:
-        if not any(re.search(pattern, path) for path in paths):
-            raise UserError(
-                f"optimizer.{field}: the pattern {pattern!r} matches no parameter. There are "
-                f"{len(paths)}: {', '.join(paths[:8])}{', ...' * (len(paths) > 8)}"
-            )
-
-
-def _path(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _check_pattern(field: str, pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise UserError(
-            f"optimizer.{field}: {pattern!r} is no regular expression: {error}"
-        ) from error

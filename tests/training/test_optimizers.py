@@ -9,12 +9,8 @@ import pytest
 from aimodels.config.resolve import named_section
 from aimodels.errors import UserError
 from aimodels.tasks.updates import DEFERRED_SIZE, ema_update, norm, norms
-from aimodels.training.optimizers import (
-    OPTIMIZERS,
-    learning_rate_of,
-    make_optimizer,
-    parameter_paths,
-)
+from aimodels.training.optimizer_parts import parameter_paths
+from aimodels.training.optimizers import OPTIMIZERS, learning_rate_of, make_optimizer
 
 STEPS = 20
 # A power of two is exact in the schedule's float32, so that the rest can be compared in float64.
