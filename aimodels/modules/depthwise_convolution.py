@@ -1,6 +1,7 @@
 """The depthwise convolution, a filter for each channel, with gradients that are fast on the CPU."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ def _backward(
     spread_gradient = lax.pad(gradient, jnp.zeros((), gradient.dtype), edges)
     ones, no_pads = (1,) * len(strides), ((0, 0),) * len(strides)
     turned = jnp.flip(kernel, list(space))
-    of_inputs = depthwise_convolution(spread_gradient, turned, ones, no_pads, dilation)
+    of_inputs: Any = depthwise_convolution(spread_gradient, turned, ones, no_pads, dilation)
 
     shifted = shifted_inputs(
         inputs, kernel.shape[:-1], strides=strides, pads=pads, dilation=dilation

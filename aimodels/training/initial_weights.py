@@ -14,7 +14,7 @@ from aimodels.data.pretrained import WEIGHTS, pretrained
 from aimodels.errors import UserError
 from aimodels.models.published import published
 from aimodels.models.state_dicts import OURS, fitted, from_state_dict
-from aimodels.tasks.base import State
+from aimodels.tasks.base import State, SupervisedTask
 from aimodels.training.assembly import Assembly
 from aimodels.training.load import read_variables
 from aimodels.training.processes import is_first, share, share_state
@@ -112,7 +112,9 @@ def _as_ours(name: str, state: Mapping[str, np.ndarray], naming: str) -> dict[st
     assembly = Assembly(resolve(published(naming, name).config()))
     abstract, _ = assembly.abstract
     variables = {"params": abstract.params, **abstract.collections}
-    return flat(from_state_dict(naming, assembly.task().model, state, variables))
+    task = assembly.task()
+    assert isinstance(task, SupervisedTask)  # a classifier
+    return flat(from_state_dict(naming, task.model, state, variables))
 
 
 def flat(variables: Mapping[str, Any]) -> dict[str, Any]:
