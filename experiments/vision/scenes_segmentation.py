@@ -59,8 +59,8 @@ TRUNK = {
         "learning_rate_multipliers": (("^backbone/", 0.2),),
     },
 }
-# For tests: gradients of the trunk take long to compile, large scenes long to compose.
-SHRUNK = {"optimizer.frozen": "('^backbone/',)", "data.size": "64"}
+# For tests: large scenes take long to compose.
+SHRUNK = {"data.size": "64"}
 
 
 def get_config(variant: str = "unet") -> ConfigDict:
