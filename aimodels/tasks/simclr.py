@@ -17,8 +17,6 @@ from aimodels.tasks.classification_metrics import Accuracy
 from aimodels.tasks.metrics import Loss
 
 Array = jax.Array
-
-
 Negatives = Literal["all", "other_views"]
 
 
@@ -40,9 +38,10 @@ def similarities(
     # Not by the norm: its gradient is NaN where a vector is 0.
     squares = jnp.square(outputs).sum(1, keepdims=True)
     directions = outputs / jnp.sqrt(jnp.maximum(squares, 1e-16))
-    first = jnp.arange(len(outputs)) < len(outputs) // 2
-    others, views = ~jnp.eye(len(outputs), dtype=bool), first[:, None] != first
-    counts = others if negatives == "all" else views
+    # Which pairs count: of different vectors, or of different kinds of views.
+    places = jnp.arange(len(outputs))
+    kinds = places if negatives == "all" else places < len(outputs) // 2
+    counts = kinds[:, None] != kinds
     if mask is not None:
         counts &= mask.astype(bool)
     return jnp.where(counts, directions @ directions.T / temperature, -jnp.inf)
