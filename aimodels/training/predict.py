@@ -13,12 +13,20 @@ import numpy as np
 from aimodels.config import call_section
 from aimodels.data.detection import resized
 from aimodels.data.image_files import find_images, open_image
+from aimodels.data.masks import colour_of
 from aimodels.errors import UserError
 from aimodels.modules.suppression import Detections
 from aimodels.tasks.detection import Detection
 from aimodels.tasks.segmentation import Segmentation
 from aimodels.training.build import abstract_batch
-from aimodels.training.figures import COLOURS, GREY, draw_title, in_our_style, new_figure, save
+from aimodels.training.figures import (
+    GREY,
+    draw_title,
+    in_our_style,
+    legend_mark,
+    new_figure,
+    save,
+)
 from aimodels.training.load import Loaded, load
 from aimodels.training.predict_pixels import find_masks
 
@@ -32,10 +40,12 @@ class Shown:
     Attributes:
       about: plain data for JSON.
       draw: draws it onto axes that have the image already, in its pixels.
+      colours: of the classes whose names aren't drawn, for the picture's legend.
     """
 
     about: dict[str, Any]
     draw: Callable[[Any], None]
+    colours: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 # From a run, its data set, an image of Pillow and a threshold to what was found.
@@ -111,19 +121,18 @@ def find_objects(loaded: Loaded, dataset: Any, image: Any, threshold: float) -> 
     found: Detections = loaded.predict(pixels[None])
     factor = np.array([image.width, image.height] * 2) / np.tile(corners[0, 2:], 2)
     boxes = np.clip(found.boxes[0] * factor, 0, [image.width, image.height] * 2)
-    names = dataset.info().class_names
+    labels, known = found.classes[0], dataset.info().class_names
+    names = [known[label] if label < len(known) else f"class {label}" for label in labels]
     objects = [
-        {
-            "class": names[label] if label < len(names) else f"class {label}",
-            "score": float(score),
-            "box": [round(float(side), 2) for side in box],
-        }
-        for box, score, label, there in zip(
-            boxes, found.scores[0], found.classes[0], found.mask[0], strict=True
+        {"class": name, "score": float(score), "box": [round(float(side), 2) for side in box]}
+        for box, score, name, there in zip(
+            boxes, found.scores[0], names, found.mask[0], strict=True
         )
         if there and score >= threshold
     ]
-    return Shown({"objects": objects}, lambda axis: draw_objects(axis, objects))
+    # As a segmenter numbers them, whose class 0 is the background.
+    colours = dict(zip(names, colour_of(labels + 1) / 255, strict=True))
+    return Shown({"objects": objects}, lambda axis: draw_objects(axis, objects, colours))
 
 
 def find_pixels(loaded: Loaded, dataset: Any, image: Any, threshold: float) -> Shown:
@@ -138,14 +147,13 @@ FINDERS: tuple[tuple[type, Finder], ...] = (
 )
 
 
-def draw_objects(axis: Any, objects: list[dict[str, Any]]) -> None:
-    """A box around each object, with its class and score; a colour for each class."""
+def draw_objects(axis: Any, objects: list[dict[str, Any]], colours: dict[str, Any]) -> None:
+    """A box around each object, with its class and score, in the class's colour."""
     from matplotlib.patches import Rectangle
 
-    classes = sorted({each["class"] for each in objects})
     for each in reversed(objects):  # the best on top
         left, top, right, bottom = (side - 0.5 for side in each["box"])
-        colour = COLOURS[classes.index(each["class"]) % len(COLOURS)]
+        colour = colours[each["class"]]
         sides = right - left, bottom - top
         axis.add_patch(Rectangle((left, top), *sides, fill=False, color=colour, linewidth=1.5))
         axis.text(
@@ -184,6 +192,10 @@ def draw_predictions(
             one.draw(axis)
             name = name if len(name) <= 32 else f"{name[:15]}…{name[-16:]}"
             axis.text(0, -0.02, name, transform=axis.transAxes, va="top", color=GREY, fontsize=7)
+        colours = {name: colour for one in shown for name, colour in one.colours.items()}
+        handles = [legend_mark("s", name, color=colour) for name, colour in colours.items()]
+        if handles:
+            figure.legend(handles=handles, loc="outside lower left", ncols=2 + columns)
         draw_title(figure, title, "")
         return save(figure, path)
 

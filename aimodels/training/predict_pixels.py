@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aimodels.data.masks import draw_masks
+from aimodels.data.masks import colour_of, draw_masks
 from aimodels.errors import UserError
 from aimodels.tasks.segmentation import Segmentation
 from aimodels.tasks.tiling import predict_tiles
@@ -71,7 +71,7 @@ def predict_pixels(
 
 def find_masks(
     loaded: "Loaded", dataset: Any, image: Any, threshold: float
-) -> tuple[dict[str, Any], Callable[[Any], None]]:
+) -> tuple[dict[str, Any], Callable[[Any], None], dict[str, np.ndarray]]:
     """The classes that a segmenter finds in an image of Pillow, and what draws them.
 
     Args:
@@ -81,8 +81,8 @@ def find_masks(
       threshold: pixels whose class is less probable are not shown.
 
     Returns:
-      `{"classes": [{"class", "share"}]}`, shares of the image by falling size; and a function that
-      draws the masks onto axes.
+      `{"classes": [{"class", "share"}]}`, shares of the image by falling size; a function that
+      draws the masks onto axes; and the colours of the classes that it draws.
     """
     channels = abstract_batch(loaded.config)["inputs"].shape[-1]
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
@@ -91,10 +91,12 @@ def find_masks(
     labels = probabilities.argmax(-1)
     labels = np.where(probabilities.max(-1) >= threshold, labels, UNSURE)
     names = class_names(dataset, probabilities.shape[-1])
-    shares = [(float((labels == number).mean()), name) for number, name in enumerate(names)]
-    about = [{"class": name, "share": share} for share, name in sorted(shares, reverse=True)]
+    counts = np.bincount(labels[labels != UNSURE], minlength=len(names))
+    seen = [n for n in np.argsort(-counts, kind="stable") if counts[n]]
+    about = [{"class": names[n], "share": float(counts[n] / labels.size)} for n in seen]
     drawn = draw_masks(pixels, labels, clear=(0, UNSURE))
-    return {"classes": [one for one in about if one["share"]]}, lambda axis: axis.imshow(drawn)
+    colours = {names[n]: colour_of(n) / 255 for n in sorted(seen) if n}
+    return {"classes": about}, lambda axis: axis.imshow(drawn), colours
 
 
 def class_names(dataset: Any, count: int) -> tuple[str, ...]:

@@ -69,15 +69,17 @@ def test_masks_of_an_image_are_named_and_drawn(trained):
     loaded, _ = trained["same"]
     pixels = np.full((30, 44, 3), 50, np.uint8)
     pixels[:, :11] = 200
-    about, draw = find_masks(loaded, make(**loaded.config.data), Image.fromarray(pixels), 0.0)
+    dataset = make(**loaded.config.data)
+    about, draw, colours = find_masks(loaded, dataset, Image.fromarray(pixels), 0.0)
     assert [one["class"] for one in about["classes"]] == ["class 0", "class 1"]
     assert abs(about["classes"][1]["share"] - 0.25) < 0.05
+    assert list(colours) == ["class 1"]
     shown = []
     draw(type("Axes", (), {"imshow": lambda self, picture: shown.append(picture)})())
     assert shown[0].shape == (30, 44, 3)
     assert (shown[0][:, 20:] == 50).mean() > 0.9  # the background stays as it is
     assert (shown[0][:, :8] != 200).any(-1).mean() > 0.9
-    about, _ = find_masks(loaded, make(**loaded.config.data), Image.fromarray(pixels), 1.1)
+    about, *_ = find_masks(loaded, dataset, Image.fromarray(pixels), 1.1)
     assert about["classes"] == []
 
 
