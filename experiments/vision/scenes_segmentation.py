@@ -47,10 +47,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "rates": (1, 2, 3),
         "features": 96,
         "low_features": 24,
+        "separable": "normed",
     },
 }
 # Pixels of a side, batch and steps that fit an hour on two cores.
-SIZES = {"unet": (128, 16, 6000), "fcn": (128, 16, 1500), "deeplab": (256, 8, 3000)}
+SIZES = {"unet": (128, 16, 6000), "fcn": (128, 16, 1500), "deeplab": (256, 8, 1500)}
 VARIANTS = tuple(MODELS)
 TRUNK = {
     "init_from": LITE_TRUNK,
@@ -97,7 +98,7 @@ def get_config(variant: str = "unet") -> ConfigDict:
                     {"name": "standardize", "mean": mean, "std": std},
                 ),
             },
-            "evaluation": {"splits": ("test",), "every": 1500, "batch_size": 50},
+            "evaluation": {"splits": ("test",), "every": steps // 3, "batch_size": 50},
             "checkpoint": {"every": 500},
         }
     )
