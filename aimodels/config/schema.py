@@ -30,7 +30,8 @@ class Training:
         sequences, whose batches then have like lengths; `cyclic` is the file's own order.
       transforms: applied to each batch, in this order; each a name or a dict with a name.
       gradient_accumulation: equal parts of the batch whose gradients are averaged.
-      ema_decay: of an exponential moving average of the weights, which is then what is evaluated.
+      ema_decay: of an exponential moving average of the weights, which is then what is evaluated;
+        at most (1 + step) / (10 + step), so that the initial weights are soon forgotten.
       log_every: steps between two lines of metrics.
     """
 

@@ -189,7 +189,7 @@ class SupervisedTask(Task):
         state, updates = state.updated(self.optimizer, gradients)
         ema = state.ema
         if ema is not None:
-            ema = ema_update(ema, state.params, self.ema_decay)
+            ema = ema_update(ema, state.params, self.ema_decay, state.step)
         state = dataclasses.replace(state, collections=collections, ema=ema)
         return state, metrics | norms(gradients, updates)
 

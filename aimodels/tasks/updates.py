@@ -13,19 +13,20 @@ from aimodels.modules.blocks import is_divided
 Array = jax.Array
 
 
-def ema_update(ema: Any, params: Any, decay: Any, step: Any = None) -> Any:
+def ema_update(ema: Any, params: Any, decay: Any, step: Any) -> Any:
     """The moving average decay · ema + (1 - decay) · params, in the average's own dtypes.
 
+    The decay is at most (1 + step) / (10 + step), so that a long average soon forgets the initial
+    weights (TensorFlow's `ExponentialMovingAverage(num_updates)`).
+
     Args:
-      ema: begins as a copy of the parameters, so it needs no correction of a bias towards 0.
+      ema: begins as a copy of the parameters.
       params: after this step's update.
       decay: may be traced.
-      step: if given, the decay is at most (1 + step) / (10 + step), so that a long average forgets
-        the initial weights soon (TensorFlow's `ExponentialMovingAverage(num_updates)`).
+      step: updates done.
     """
-    if step is not None:
-        step = jnp.asarray(step, jnp.float32)
-        decay = jnp.minimum(decay, (1 + step) / (10 + step))
+    step = jnp.asarray(step, jnp.float32)
+    decay = jnp.minimum(decay, (1 + step) / (10 + step))
 
     def average(old: Array, new: Array) -> Array:
         return (old + (1 - decay) * (new.astype(old.dtype) - old)).astype(old.dtype)
