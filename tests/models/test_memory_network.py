@@ -1,5 +1,6 @@
 """End-to-end memory networks: a plain NumPy reading of the paper, times, padding, linear start."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from aimodels.models import EndToEndMemoryNetwork
 from aimodels.tasks.memory_answers import MemoryAnswers
 
 V, B, M, S = 11, 3, 5, 4
+MEMORY = 6
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def stories():
 
 @pytest.fixture(scope="module")
 def network(stories):
-    model = EndToEndMemoryNetwork(vocabulary=V, width=6, num_hops=2, memory=5)
+    model = EndToEndMemoryNetwork(vocabulary=V, width=6, num_hops=2, memory=MEMORY)
     inputs = stories["inputs"]
     given = {name: stories[name] for name in ("questions", "lengths")}
     variables = model.init(jax.random.key(1), inputs, **given)
@@ -35,7 +37,7 @@ def network(stories):
 
 
 def read(words, times, sentences, question, *, linear=False):
-    """One story: section 2.1 and 2.2 of the paper, hop by hop, a sentence at a time."""
+    """One story: section 2.1 and 2.2 of the paper, hop by hop, a place of the memory at a time."""
     D = words.shape[-1]
 
     def vector(table, ids):
@@ -44,15 +46,16 @@ def read(words, times, sentences, question, *, linear=False):
         for j, word in enumerate(ids, 1):
             for k in range(1, D + 1):
                 weight = (1 - j / len(ids)) - (k / D) * (1 - 2 * j / len(ids))
-                total[k - 1] += weight * table[word, k - 1]
+                total[k - 1] += 2 * weight * table[word, k - 1]
         return total
 
     u = vector(words[0], question)
     for hop in range(len(words) - 1):
         A, C, T_A, T_C = words[hop], words[hop + 1], times[hop], times[hop + 1]
         ages = range(len(sentences) - 1, -1, -1)
-        m = np.stack([vector(A, x) + T_A[age] for x, age in zip(sentences, ages, strict=True)])
-        c = np.stack([vector(C, x) + T_C[age] for x, age in zip(sentences, ages, strict=True)])
+        m, c = np.zeros((2, MEMORY, D))
+        for place, (x, age) in enumerate(zip(sentences, ages, strict=True)):
+            m[place], c[place] = vector(A, x) + T_A[age], vector(C, x) + T_C[age]
         p = m @ u
         if not linear:
             p = np.exp(p - p.max()) / np.exp(p - p.max()).sum()
@@ -93,7 +96,7 @@ def test_padding_says_nothing(network):
 
 def test_times_vary_in_training_only(network):
     model, variables, inputs, given = network
-    often = model.clone(empty_rate=1.0, memory=5)
+    often = model.clone(empty_rate=1.0)
 
     def trained(model, seed):
         rngs = {"dropout": jax.random.key(seed)}
@@ -102,9 +105,11 @@ def test_times_vary_in_training_only(network):
     plain = model.apply(variables, inputs, **given)
     never = trained(model.clone(empty_rate=0.0), 0)
     np.testing.assert_array_equal(plain, never)
-    # With an empty one behind each, sentence `age` is counted 2 age + 1 back, at most 4.
-    back = often._back(jnp.array([[2, 1, 0]]), jnp.ones((1, 3), bool), train=False)
-    np.testing.assert_array_equal(back, [[2, 1, 0]])
+    # With an empty one behind each, sentence `age` is counted 2 age + 1 back, at most 5.
+    ages, there = jnp.array([[3, 2, 1, 0]]), jnp.ones((1, 4), bool)
+    rngs = {"dropout": jax.random.key(0)}
+    back = nn.apply(lambda model: model._back(ages, there, train=True), often)({}, rngs=rngs)
+    np.testing.assert_array_equal(back, [[5, 5, 3, 1]])
     assert not np.allclose(trained(often, 0), plain)
     half = model.clone(empty_rate=0.5)
     assert not np.allclose(trained(half, 0), trained(half, 1))
