@@ -129,9 +129,11 @@ def _backward(
         return total + _plain(images, slopes, dilation, within, strides)
 
     width, features = kernel.shape[-2:]
-    total = jnp.zeros((width, *kernel.shape[:rank], features), kernel.dtype)
+    # In float32, else bfloat16 rounds at every part.
+    dtype = jnp.promote_types(kernel.dtype, jnp.float32)
+    total = jnp.zeros((width, *kernel.shape[:rank], features), dtype)
     total = lax.fori_loop(0, parts, add_part, total, unroll=math.gcd(parts, 4))
-    return inputs_gradient, jnp.moveaxis(total, 0, -2)
+    return inputs_gradient, jnp.moveaxis(total, 0, -2).astype(kernel.dtype)
 
 
 _convolution.defvjp(_forward, _backward)

@@ -1,5 +1,7 @@
 """Convolutions: against PyTorch, one implementation against the other, the rule that picks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from torch_layout import load, under
 from aimodels.errors import UserError
 from aimodels.modules import Conv, vmapped
 from aimodels.modules.convolution import choose_implementation
+from aimodels.modules.direct_convolution import direct_convolution
 
 # Sums of at most 80 products of order 1 in two orders: dozens of roundings of 6e-8.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -119,6 +122,23 @@ def test_gradients_in_parts_of_the_batch_are_those_that_jax_derives(batch, field
     ours = gradients()
     monkeypatch.setattr(jax, "default_backend", lambda: "not a CPU")
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), ours, gradients())
+
+
+def test_parts_of_a_bfloat16_batch_are_added_up_in_float32():
+    draw = np.random.default_rng(0)
+    inputs = draw.normal(size=(256, 6, 6, 4)).astype(jnp.bfloat16)
+    kernel = draw.normal(size=(3, 3, 4, 5)).astype(jnp.bfloat16)
+    slopes = draw.normal(size=(256, 6, 6, 5)).astype(jnp.bfloat16)
+    given = {"strides": (1, 1), "pads": ((1, 1), (1, 1)), "dilation": (1, 1)}
+
+    def gradient(dtype):
+        arrays = [jnp.asarray(x, dtype) for x in (inputs, kernel, slopes)]
+        function = functools.partial(direct_convolution, arrays[0], **given)
+        return np.float64(jax.vjp(function, arrays[1])[1](arrays[2])[0])
+
+    exact = gradient(jnp.float32)
+    # 32 parts, each rounded once to 8 bits, on sums of their size, and once more at the end.
+    assert np.abs(gradient(jnp.bfloat16) - exact).max() < 2**-8 * np.abs(exact).max()
 
 
 def test_patches_equal_direct_with_a_kernel_for_each_replica():
