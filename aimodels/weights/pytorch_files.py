@@ -59,8 +59,15 @@ class _RefusedError(Exception):
     """The file holds something that no state dict needs, or is not what it says."""
 
 
+class _Sealed:
+    """What the operation BUILD, which sets an object's fields, does not change."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise _RefusedError(f"it changes what it has made, and {ARRAYS_ALONE}")
+
+
 @dataclasses.dataclass(frozen=True)
-class _Storage:
+class _Storage(_Sealed):
     """`size` numbers of the storage `key`, from the number `start` on."""
 
     dtype: np.dtype
@@ -70,7 +77,7 @@ class _Storage:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Tensor:
+class _Tensor(_Sealed):
     """A view of a storage, whose bytes are not read yet; offset and strides count numbers."""
 
     storage: _Storage
@@ -120,6 +127,23 @@ def _rebuild_parameter(data: Any, *about_gradients: Any) -> Any:
     return data
 
 
+@dataclasses.dataclass(frozen=True)
+class _Function(_Sealed):
+    """What a file can call."""
+
+    function: Callable
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Type(_Sealed):
+    """The type of a storage's numbers."""
+
+    dtype: np.dtype
+
+
 # The only names that a file can call.
 CALLED: dict[tuple[str, str], Callable] = {
     ("collections", "OrderedDict"): _Dict,
@@ -138,23 +162,23 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in CALLED:
-            return CALLED[module, name]
+            return _Function(CALLED[module, name])
         if module == "torch" and name in STORAGES:
-            return STORAGES[name]
+            return _Type(STORAGES[name])
         raise _RefusedError(f"it asks for {module}.{name}, and {ARRAYS_ALONE}")
 
     def persistent_load(self, pid: Any) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise _RefusedError("it refers to something other than a storage")
-        _, dtype, key, _, size, *view = pid
+        _, kind, key, _, size, *view = pid
         start = 0
         if view and view[0] is not None:  # a part of a storage, in old legacy files
             _, start, size = view[0]
         numbers = isinstance(start, int) and isinstance(size, int) and min(start, size) >= 0
-        if not isinstance(dtype, np.dtype) or not numbers:
+        if not isinstance(kind, _Type) or not numbers:
             raise _RefusedError(f"its storage {key} is of an unknown type or size")
-        self._storages[str(key)] = dtype
-        return _Storage(dtype, str(key), start, size)
+        self._storages[str(key)] = kind.dtype
+        return _Storage(kind.dtype, str(key), start, size)
 
 
 def _unpickled(file: BinaryIO, storages: dict[str, np.dtype]) -> Any:

@@ -180,6 +180,23 @@ def test_a_tensor_stays_within_its_storage(tmp_path, size, shape, strides, offse
         refused(path, says)
 
 
+def test_what_was_checked_is_not_changed_afterwards(tmp_path):
+    made = state_dict_pickle(6, (2, 3), (3, 1), 0)
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu")
+    storage += number(6) + b"tQ"
+    new = b"}" + text("strides") + numbers((-(10**8), 1)) + b"sb"
+    begun = b"\x80\x02}" + text("w")
+    for changed in (
+        made.removesuffix(b"s.") + new,
+        begun + storage + new,
+        begun + b"ctorch._utils\n_rebuild_tensor_v2\n" + new,
+        begun + b"ctorch\nFloatStorage\n" + new,
+    ):
+        numbers_of = {"data/0": np.arange(6, dtype="<f4").tobytes()}
+        path = archive(tmp_path / "changed.pth", changed + b"s.", **numbers_of)
+        refused(path, "changes what it has made")
+
+
 def number(value):
     return b"J" + struct.pack("<i", value)
 
