@@ -185,6 +185,8 @@ class PadTo(Transform):
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
         """Inputs [B, *old size, C]."""
         inputs = jnp.asarray(batch["inputs"])
+        if inputs.ndim == 4:
+            images_of(batch, "pad_to")  # which refuses boxes and masks: they would not move
         old = inputs.shape[1:-1]
         missing = [new - have for new, have in zip(self.size, old, strict=False)]
         if len(self.size) != len(old) or min(missing, default=0) < 0:

@@ -7,8 +7,9 @@ import pytest
 
 from aimodels.data.augmentations.crops import RandomResizedCrop
 from aimodels.data.augmentations.jitter import VerticalFlip
+from aimodels.data.augmentations.mixing import Mixup
 from aimodels.data.augmentations.zoom import RandomZoom
-from aimodels.data.transforms import HorizontalFlip, RandomCrop
+from aimodels.data.transforms import HorizontalFlip, PadTo, RandomCrop
 from aimodels.errors import UserError
 
 KEY = jax.random.key(3)
@@ -97,7 +98,20 @@ def test_a_zoom_is_a_function_of_the_key_and_takes_floats():
     assert (np.asarray(first) != np.asarray(other)).any()
 
 
-@pytest.mark.parametrize("transform", [RandomCrop(), RandomResizedCrop(32)])
+def test_what_lies_outside_has_the_label_that_is_asked_for():
+    full = {name: jnp.ones((8, 16, 16), jnp.uint8) for name in ("targets", "weights")}
+    zoom = RandomZoom(scale=(2.0, 2.0), ratio=(1.0, 1.0), probability=1.0, outside_label=255)
+    moved = zoom({"inputs": jnp.ones((8, 16, 16, 3), jnp.uint8)} | full, KEY)
+    outside = np.asarray(moved["inputs"] == 114).all(-1)
+    assert 0.7 < outside.mean() < 0.8
+    np.testing.assert_array_equal(moved["targets"], np.where(outside, 255, 1))
+    np.testing.assert_array_equal(moved["weights"], np.where(outside, 0, 1))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [RandomCrop(), RandomResizedCrop(32), PadTo(size=(SIZE + 2, SIZE + 2)), Mixup(num_classes=3)],
+)
 def test_what_leaves_boxes_behind_is_refused(transform):
     with pytest.raises(UserError, match=r"would leave boxes where they were.*random_zoom"):
         transform(BATCH, KEY)

@@ -119,7 +119,8 @@ class DenseCrop(Transform):
             if array.ndim == 3:
                 return resized_crop(array, top, left, height, width, self.size)
             rows, columns = (
-                first + (jnp.arange(new) * box) // new
+                # Pixels whose middles are nearest to those that the image is sampled at.
+                first + ((2 * jnp.arange(new) + 1) * box) // (2 * new)
                 for first, box, new in zip((top, left), (height, width), self.size, strict=True)
             )
             return array[rows][:, columns]

@@ -41,6 +41,8 @@ class Mixup(Transform):
     def __call__(self, batch: Batch, key: jax.Array) -> Batch:
         """Inputs [B, ...], uint8 rounded; targets [B] or [B, V]."""
         inputs = jnp.asarray(batch["inputs"])
+        if inputs.ndim == 4:
+            images_of(batch, "mixup")
         share_key, partner_key = jax.random.split(key)
         share = beta_shares(share_key, len(inputs), self.alpha, self.probability)
         partners = jax.random.permutation(partner_key, len(inputs))

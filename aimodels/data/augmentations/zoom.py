@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -32,6 +33,8 @@ class RandomZoom(Transform):
       probability: of an image that is changed at all.
       least_visible: share of a box.
       fill: of the pixels around the image, in the unit of `inputs`.
+      outside_label: of those pixels, whose weight is 0: the background, or a label that does not
+        count.
     """
 
     random: ClassVar[bool] = True
@@ -40,6 +43,7 @@ class RandomZoom(Transform):
     probability: float = 0.8
     least_visible: float = 0.3
     fill: float = 114.0
+    outside_label: int = 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
@@ -78,7 +82,8 @@ class RandomZoom(Transform):
         if "boxes" in batch:
             moved |= self._moved_boxes(batch, starts, sides, (height, width))
         for name, pixels in per_pixel(batch).items():
-            moved[name] = jax.vmap(_mask_window)(pixels, starts, sides)
+            label = self.outside_label if name == "targets" else 0
+            moved[name] = jax.vmap(partial(_mask_window, outside=label))(pixels, starts, sides)
         return batch | moved
 
     def _moved_boxes(
@@ -122,8 +127,8 @@ def _weights(length: int, start: Array, side: Array) -> tuple[Array, Array]:
     return weights / weights.sum(1, keepdims=True), inside
 
 
-def _mask_window(mask: Array, start: Array, side: Array) -> Array:
-    """The window of a mask [H, W], each pixel the nearest one's; 0 outside."""
+def _mask_window(mask: Array, start: Array, side: Array, outside: int) -> Array:
+    """The window of a mask [H, W], each pixel the nearest one's; `outside` where there is none."""
 
     def places(axis: int) -> tuple[Array, Array]:
         length = mask.shape[axis]
@@ -132,4 +137,4 @@ def _mask_window(mask: Array, start: Array, side: Array) -> Array:
         return jnp.clip(place, 0, length - 1).astype(jnp.int32), inside
 
     (rows, rows_inside), (columns, columns_inside) = places(0), places(1)
-    return jnp.where(rows_inside[:, None] & columns_inside, mask[rows][:, columns], 0)
+    return jnp.where(rows_inside[:, None] & columns_inside, mask[rows][:, columns], outside)
