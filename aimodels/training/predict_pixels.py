@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from aimodels.data.masks import colour_of, draw_masks
@@ -54,19 +53,18 @@ def predict_pixels(
             f"{images.dtype}"
         )
 
-    def probabilities(tiles: jax.Array) -> jax.Array:
-        scores = loaded.task.predict(loaded.state, {"inputs": tiles})
-        return jax.nn.softmax(scores.astype(jnp.float32))
+    def probabilities(tiles: np.ndarray) -> jax.Array:
+        return jax.nn.softmax(loaded.predict(tiles).astype(np.float32))
 
-    run = jax.jit(probabilities)
     tile = (height, width)
     example = jax.ShapeDtypeStruct((batch_size, height, width, channels), feature.dtype)
-    said = jax.eval_shape(run, example).shape[1:3]
+    scores = jax.eval_shape(loaded.task.predict, loaded.state, {"inputs": example})
+    said = scores.shape[1:3]
     left_out = max(0, *(-(-(side - out) // 2) for side, out in zip(tile, said, strict=True)))
     if margin is None:
         whole = images.shape[1:3] == tile and left_out == 0
         margin = 0 if whole else max(left_out, min(tile) // 8)
-    return predict_tiles(run, images, tile, margin, batch_size)
+    return predict_tiles(probabilities, images, tile, margin, batch_size)
 
 
 def find_masks(
