@@ -32,7 +32,8 @@ class DQN(Agent):
       train_every: T, steps of each environment between updates.
       batch_size: B, transitions of an update.
       capacity: of the replay memory, in transitions.
-      learning_starts: steps of the environments before the first update.
+      learning_starts: steps of the environments before the first update, which also waits for n
+        steps.
       target_every: steps of the environments from one copy to the target network to the next.
       epsilon: the share of random actions at the beginning and at the end.
       exploration_fraction: the part of training over which it falls, linearly.
@@ -115,11 +116,11 @@ class DQN(Agent):
         (loss, (values, errors)), gradients = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state.extra["target"], sample
         )
-        replay = replay.learned(sample["place"], errors)
         after, updates = state.updated(self.optimizer, gradients)
 
         seen = (state.step + 1) * self.block
-        learning = seen > self.learning_starts
+        learning = (seen > self.learning_starts) & replay.complete(self.n_step, self.environments)
+        replay = replay.learned(sample["place"], errors, learning)
         params, optimizer_state = optax.tree.where(
             learning,
             (after.params, after.optimizer_state),

@@ -135,6 +135,28 @@ def test_it_learns_only_after_the_start_and_copies_when_it_is_due():
     assert {int(count) for _, count in counted} == {59 - 25}
 
 
+@pytest.mark.parametrize("learning_starts", [0, 20])
+def test_priorities_come_from_updates_alone(learning_starts):
+    changes = {"task__train_every": 1, "task__n_step": 3, "task__priority_exponent": 0.6}
+    agent = made(small(**changes, task__learning_starts=learning_starts, task__environments=2))
+    state = agent.init(jax.random.key(0), {})
+    step = jax.jit(lambda state, key: agent.train_step(state, {}, key))
+    for number in range(1, 30):
+        before, (state, metrics) = state, step(state, jax.random.key(number))
+        replay, seen = state.extra["replay"], 2 * number
+        assert np.isfinite(metrics["loss"])
+        assert not replay.priorities[seen:].any()
+        # The first example is there with its third step.
+        learns = seen > max(learning_starts, 4)
+        assert learns == any(
+            jax.tree.leaves(jax.tree.map(lambda x, y: (x != y).any(), state.params, before.params))
+        )
+        if not learns:
+            np.testing.assert_array_equal(replay.priorities[:seen], 1)
+            assert float(replay.largest) == 1
+    assert (replay.priorities[: seen - 4] != 1).any()
+
+
 VARIANTS = {
     "plain": {},
     "all": {
