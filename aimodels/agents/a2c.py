@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.agents.policy_gradient import OnPolicy, entropy, log_probability
+from aimodels.config.schema import Positive
 from aimodels.environments.base import Array, Transition
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Params, State
@@ -37,7 +38,7 @@ class A2C(OnPolicy):
       actor_learners: W; 1 is A2C, more is A3C.
     """
 
-    actor_learners: int = 1
+    actor_learners: Positive = 1
 
     def init(self, key: Array, batch: Batch) -> State:
         """A new network, environments at their beginning, and for A3C copies of the network.
@@ -46,10 +47,10 @@ class A2C(OnPolicy):
           UserError: if the actor-learners can't have equal numbers of environments.
         """
         number, parts = self.environments, self.actor_learners
-        if parts < 1 or number % parts:
+        if number % parts:
             raise UserError(
                 f"task.actor_learners: {number} environments can't be divided among {parts}; take "
-                f"a divisor of {number}, or --config.task.environments={max(parts, 1)}"
+                f"a divisor of {number}, or --config.task.environments={parts}"
             )
         state = super().init(key, batch)
         if parts > 1:

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.agents.policy_gradient import PolicyGradient, entropy, log_probability, rollout
+from aimodels.config.schema import Fraction
 from aimodels.environments.base import Array, expanded
 from aimodels.tasks.base import Batch, Params, State
 from aimodels.tasks.updates import norms
@@ -34,7 +35,7 @@ class ActorCriticTraces(PolicyGradient):
       entropy_coefficient: β.
     """
 
-    trace_decay: float = 0.8
+    trace_decay: Fraction = 0.8
     entropy_coefficient: float = 0.01
 
     def init(self, key: Array, batch: Batch) -> State:

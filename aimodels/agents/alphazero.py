@@ -25,6 +25,7 @@ from aimodels.agents.game_tree import game_tree, lost_lines
 from aimodels.agents.matches import match
 from aimodels.agents.search import Evaluate, MonteCarlo, Player, TreeSearch
 from aimodels.agents.self_play import Ended, Memory, Running, self_play
+from aimodels.config.schema import Fraction, NotNegative, Positive
 from aimodels.environments.games import Array, Game, check_game
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, State, Task
@@ -122,22 +123,22 @@ class AlphaZero(Task):
     model: nn.Module
     optimizer: optax.GradientTransformation
     environment: Game
-    games: int = 128
-    moves: int = 8
-    simulations: int = 32
+    games: Positive = 128
+    moves: Positive = 8
+    simulations: Positive = 32
     search: Literal["puct", "gumbel"] = "puct"
     exploration: float = 1.25
-    noise_fraction: float = 0.25
+    noise_fraction: Fraction = 0.25
     noise_concentration: float = 0.3
-    considered: int = 16
-    temperature_moves: int = 30
-    updates: int = 8
-    batch_size: int = 256
-    capacity: int = 64_000
-    learning_starts: int = 1
+    considered: Positive = 16
+    temperature_moves: NotNegative = 30
+    updates: Positive = 8
+    batch_size: Positive = 256
+    capacity: Positive = 64_000
+    learning_starts: Positive = 1
     mirror: bool = False
-    opponent_simulations: int = 100
-    opening_moves: int = 0
+    opponent_simulations: Positive = 100
+    opening_moves: NotNegative = 0
     exhaustive: bool = False
 
     def __post_init__(self) -> None:

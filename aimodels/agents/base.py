@@ -12,6 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from aimodels.config.schema import Fraction, Positive
 from aimodels.environments.base import Array, Copies, Environment, Transition
 from aimodels.environments.games import check_single
 from aimodels.tasks.base import Batch, State, Task
@@ -148,8 +149,8 @@ class Agent(Task):
     """
 
     environment: Environment
-    environments: int = 1
-    discount: float = 0.99
+    environments: Positive = 1
+    discount: Fraction = 0.99
 
     def __post_init__(self) -> None:
         check_single(type(self).__name__, self.environment)

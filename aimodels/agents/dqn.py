@@ -6,7 +6,7 @@ al., ICLR 2016) and n-step targets (as in Hessel et al., "Rainbow", AAAI 2018). 
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,9 @@ import optax
 
 from aimodels.agents.base import Agent, Episodes
 from aimodels.agents.replay import Prioritised, Replay
+from aimodels.config.schema import AtLeast, Fraction, NotNegative, Positive
 from aimodels.environments.base import Array, Running, Transition
+from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Params, State
 from aimodels.tasks.updates import norms
 
@@ -47,18 +49,18 @@ class DQN(Agent):
 
     model: nn.Module = None  # type: ignore[assignment]
     optimizer: optax.GradientTransformation = None  # type: ignore[assignment]
-    train_every: int = 10
-    batch_size: int = 128
-    capacity: int = 10_000
-    learning_starts: int = 10_000
-    target_every: int = 500
-    epsilon: tuple[float, float] = (1.0, 0.05)
-    exploration_fraction: float = 0.5
+    train_every: Positive = 10
+    batch_size: Positive = 128
+    capacity: Positive = 10_000
+    learning_starts: NotNegative = 10_000
+    target_every: Positive = 500
+    epsilon: tuple[Fraction, Fraction] = (1.0, 0.05)
+    exploration_fraction: Fraction = 0.5
     loss_name: Literal["huber", "squared_error"] = "huber"
     double: bool = False
-    n_step: int = 1
-    priority_exponent: float = 0.0
-    importance_exponent: float = 0.4
+    n_step: Positive = 1
+    priority_exponent: Annotated[float, AtLeast(0)] = 0.0
+    importance_exponent: Fraction = 0.4
     total_steps: int = 1
 
     @property
@@ -67,7 +69,11 @@ class DQN(Agent):
         return self.train_every * self.environments
 
     def init(self, key: Array, batch: Batch) -> State:
-        """A new network, an empty memory, and environments at their beginning."""
+        """A new network, an empty memory, and environments at their beginning.
+
+        Raises:
+          UserError: if the memory can't be filled a training step at a time, or holds no example.
+        """
         del batch
         params_key, reset_key = jax.random.split(key)
         seen = self.environment.observation
@@ -87,6 +93,12 @@ class DQN(Agent):
 
     def _memory(self) -> Replay:
         seen, frames = self.environment.observation, self.environment.stacked_frames
+        example = (self.n_step + frames - 1) * self.environments
+        if example >= self.capacity:
+            raise UserError(
+                f"task.capacity: {self.capacity} transitions of {self.environments} environments "
+                f"have no room for task.n_step = {self.n_step} steps; take more than {example}"
+            )
         if isinstance(self.priority_exponent, float) and self.priority_exponent == 0:
             return Replay.empty(self.capacity, seen, self.block, frames)
         return Prioritised.empty(self.capacity, seen, self.block, frames, self.priority_exponent)

@@ -15,6 +15,7 @@ import optax
 
 from aimodels.agents.base import Agent, Episodes
 from aimodels.agents.normalization import Normalizer
+from aimodels.config.schema import Fraction, Positive
 from aimodels.environments.base import Array, Copies, Running, Transition
 from aimodels.tasks.base import Batch, Params, State
 
@@ -158,8 +159,8 @@ class OnPolicy(PolicyGradient):
       normalize: whether observations and rewards are normalised, see `normalization`.
     """
 
-    rollout_steps: int = 5
-    gae_lambda: float = 1.0
+    rollout_steps: Positive = 5
+    gae_lambda: Fraction = 1.0
     value_coefficient: float = 0.5
     entropy_coefficient: float = 0.0
     normalize: bool = False

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aimodels.config.schema import Positive
 from aimodels.environments.extra import needed
 from aimodels.environments.host import LONGEST, HostEnvironment, Outcome
 from aimodels.errors import UserError, unknown
@@ -36,7 +37,7 @@ class Gymnasium(HostEnvironment):
     def __init__(
         self,
         id: str,
-        max_steps: int | None = None,
+        max_steps: Positive | None = None,
         options: dict | None = None,
         one_hot: bool = True,
     ) -> None:
@@ -44,8 +45,6 @@ class Gymnasium(HostEnvironment):
         self.id, self._options = id, dict(options or {})
         spec = self._spec()
         self.max_steps = spec.max_episode_steps or LONGEST if max_steps is None else max_steps
-        if self.max_steps < 1:
-            raise UserError(f"environment.max_steps: {max_steps}; it takes 1 or more")
         made = self._made()
         spaces, actions, seen = self._gymnasium.spaces, made.action_space, made.observation_space
         if not isinstance(actions, spaces.Discrete):

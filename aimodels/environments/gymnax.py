@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aimodels.config.schema import Fraction, Positive
 from aimodels.environments.base import Environment, Step
 from aimodels.environments.extra import needed
 from aimodels.errors import UserError, unknown
@@ -39,10 +40,10 @@ class Gymnax(Environment):
     def __init__(
         self,
         id: str,
-        max_steps: int | None = None,
+        max_steps: Positive | None = None,
         options: dict | None = None,
         arguments: dict | None = None,
-        sticky_actions: float = 0.0,
+        sticky_actions: Fraction = 0.0,
     ) -> None:
         gymnax = needed("gymnax", f"environment gymnax {id}")
         known = gymnax.registered_envs

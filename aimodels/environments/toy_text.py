@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aimodels.config.schema import Positive
 from aimodels.environments.base import Environment, Step
 from aimodels.environments.extra import needed
 from aimodels.errors import UserError, unknown
@@ -86,7 +87,9 @@ class ToyText(Environment):
     num_states: int
     steps_per_second = 4
 
-    def __init__(self, id: str, max_steps: int | None = None, options: dict | None = None) -> None:
+    def __init__(
+        self, id: str, max_steps: Positive | None = None, options: dict | None = None
+    ) -> None:
         gymnasium = needed("gymnasium", f"environment toy_text {id}")
         known = {name: spec for name, spec in gymnasium.registry.items() if _has_table(spec)}
         if id not in known:
