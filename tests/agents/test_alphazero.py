@@ -250,7 +250,7 @@ def test_it_says_what_is_wrong(tmp_path):
         aimodels.train(small(task__capacity=70), tmp_path / "small", verbose=False)
     with pytest.raises(UserError, match=r"task\.capacity: 161 .* 168"):
         aimodels.train(small(task__capacity=161), tmp_path / "uneven", verbose=False)
-    with pytest.raises(UserError, match=r"evaluation\.batch_size: 5 games"):
+    with pytest.raises(UserError, match=r"match of 5 games .*evaluation\.batch_size"):
         aimodels.train(small(evaluation__batch_size=5), tmp_path / "odd", verbose=False)
 
 

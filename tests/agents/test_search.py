@@ -191,5 +191,9 @@ def test_a_match_gives_each_side_half_of_the_games():
     begun, answered = np.asarray(result).reshape(2, 1000).mean(1)
     assert begun == pytest.approx(-0.297, abs=0.11)
     assert answered == pytest.approx(0.297, abs=0.11)
-    with pytest.raises(UserError, match=r"batch_size: 3 games .* take 4"):
+    # No opening takes the last move from the players.
+    result = jax.jit(lambda key: match(TIC_TAC_TOE, lowest, lowest, 80, key, 9))(jax.random.key(0))
+    np.testing.assert_array_equal(result[:40], -result[40:])
+    assert (result != 0).any()
+    with pytest.raises(UserError, match=r"3 games .* take 4 .*batch_size.* --games"):
         match(game, lowest, lowest, 3, jax.random.key(0))
