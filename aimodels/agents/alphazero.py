@@ -307,7 +307,8 @@ class AlphaZero(Task):
         if not self.exhaustive:
             return Matches.single_from_model_output(results=results, mask=mask)
         tree = game_tree(self.environment)
-        lost = lost_lines(tree, own(tree.states, lines_key))
+        evaluate = self.evaluate(state.variables)
+        lost = lost_lines(tree, self.tree_search.choices(evaluate, tree.states, lines_key))
         return MatchesAndLines.single_from_model_output(
             results=results, mask=mask, lost_lines=lost.astype(jnp.float32)
         )
