@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from aimodels.agents.base import initial_variables
 from aimodels.agents.game_tree import game_tree, lost_lines
 from aimodels.agents.matches import match
 from aimodels.agents.search import Evaluate, MonteCarlo, Player, TreeSearch
@@ -166,7 +167,8 @@ class AlphaZero(Task):
         """A new network, games at their beginning, and an empty memory.
 
         Raises:
-          UserError: if the memory can't be divided among the games, or holds no whole game.
+          UserError: if the network does not suit, or the memory can't be divided among the games,
+            or holds no whole game.
         """
         del batch
         least = self.games * self.environment.max_steps
@@ -178,8 +180,8 @@ class AlphaZero(Task):
                 f"{fits}"
             )
         params_key, begin_key = jax.random.split(key)
-        seen = self.environment.observation
-        variables = dict(self.model.init(params_key, jnp.zeros((1, *seen.shape), seen.dtype)))
+        outputs = {"a policy's logits": (self.environment.num_actions,), "a value": ()}
+        variables = initial_variables(self, params_key, outputs, "AlphaZeroNetwork")
         params = variables.pop("params")
         rows = self.capacity // self.games
         return State(

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.agents.base import Agent, Episodes
+from aimodels.agents.base import Agent, Episodes, initial_variables
 from aimodels.agents.replay import Prioritised, Replay
 from aimodels.config.schema import AtLeast, Fraction, NotNegative, Positive
 from aimodels.environments.base import Array, Running, Transition
@@ -72,13 +72,13 @@ class DQN(Agent):
         """A new network, an empty memory, and environments at their beginning.
 
         Raises:
-          UserError: if the memory can't be filled a training step at a time, or holds no example.
+          UserError: if the network does not suit, or the memory can't be filled a training step at
+            a time, or holds no example.
         """
         del batch
         params_key, reset_key = jax.random.split(key)
-        seen = self.environment.observation
-        example = jnp.zeros((1, *seen.shape), seen.dtype)
-        params = self.model.init(params_key, example)["params"]
+        outputs = {"values of actions": (self.environment.num_actions,)}
+        params = initial_variables(self, params_key, outputs, "QNetwork")["params"]
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.agents.base import Agent, Episodes
+from aimodels.agents.base import Agent, Episodes, initial_variables
 from aimodels.agents.normalization import Normalizer
 from aimodels.config.schema import Fraction, Positive
 from aimodels.environments.base import Array, Copies, Running, Transition
@@ -114,10 +114,14 @@ class PolicyGradient(Agent):
     greedy: bool = True
 
     def init(self, key: Array, batch: Batch) -> State:
-        """A new network."""
+        """A new network.
+
+        Raises:
+          UserError: if the network does not suit.
+        """
         del batch
-        seen = self.environment.observation
-        params = self.model.init(key, jnp.zeros((1, *seen.shape), seen.dtype))["params"]
+        outputs = {"a policy's logits": (self.environment.num_actions,), "a value": ()}
+        params = initial_variables(self, key, outputs, "ActorCritic")["params"]
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,

@@ -112,3 +112,31 @@ def test_numbers_out_of_range_are_refused(task, fields, message):
 def test_numbers_that_do_not_fit_together_are_refused(task, fields, message):
     with pytest.raises(UserError, match=message):
         begun(task, **fields)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "environment", "message"),
+    [
+        (
+            "ppo",
+            "QNetwork",
+            None,
+            r"config.model: PPO takes .* a policy's logits \[B, 2\] and a value \[B\], such as "
+            r"ActorCritic; QNetwork gives \[B, 2\]",
+        ),
+        (
+            "dqn",
+            "ActorCritic",
+            None,
+            r"config.model: DQN takes a network that gives values of actions \[B, 2\], such as "
+            r"QNetwork; ActorCritic gives \[B, 2\] and \[B\]",
+        ),
+        ("alphazero", "QNetwork", None, r"AlphaZero takes .* QNetwork gives \[B, 9\]"),
+        *((task, None, None, "config.model is missing: ") for task in SUITED if task != "tabular"),
+        ("dqn", "QNetwork", LAKE, "FrozenLake-v1 shows the number of its state; take task tabular"),
+        ("a2c", "ActorCritic", LAKE, "FrozenLake-v1 shows the number of its state"),
+    ],
+)
+def test_networks_and_observations_that_do_not_suit_are_refused(task, model, environment, message):
+    with pytest.raises(UserError, match=message):
+        begun(task, environment, model)
