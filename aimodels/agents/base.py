@@ -188,6 +188,12 @@ class Agent(Task):
         return self.act(state, batch["inputs"], jax.random.key(0))
 
 
+def linear(ends: tuple[Any, Any], seen: Array, over: Any) -> Array:
+    """From the first of `ends` to the last over so many steps, of which some are seen; then it."""
+    first, last = ends
+    return jnp.where(seen < over, first + (last - first) * seen / over, last)
+
+
 def initial_variables(
     agent: Any, key: Array, outputs: Mapping[str, tuple[int, ...]], such_as: str
 ) -> dict[str, Any]:

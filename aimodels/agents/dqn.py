@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.agents.base import Agent, Episodes, initial_variables
+from aimodels.agents.base import Agent, Episodes, initial_variables, linear
 from aimodels.agents.replay import Prioritised, Replay
 from aimodels.config.schema import AtLeast, Fraction, NotNegative, Positive
 from aimodels.environments.base import Array, Running, Transition
@@ -38,7 +38,7 @@ class DQN(Agent):
         steps.
       target_every: steps of the environments from one copy to the target network to the next.
       epsilon: the share of random actions at the beginning and at the end.
-      exploration_fraction: the part of training over which it falls, linearly.
+      exploration_fraction: the part of training over which it goes from one to the other, linearly.
       loss_name: of the error of a value: `huber` (the paper's clipping) or `squared_error`.
       double: whether the trained network picks the action that the target network values.
       n_step: rewards that a target sums up.
@@ -154,9 +154,8 @@ class DQN(Agent):
 
     def epsilon_at(self, seen: Array) -> Array:
         """ε after so many steps of the environments."""
-        first, last = self.epsilon
-        total = self.total_steps * self.block * self.exploration_fraction
-        return jnp.maximum(first + (last - first) * seen / total, last)
+        over = self.total_steps * self.block * self.exploration_fraction
+        return linear(self.epsilon, seen, over)
 
     def _explore(self, state: State, key: Array) -> tuple[Running, Transition]:
         """T steps of each environment; transitions [T, N, ...]."""
