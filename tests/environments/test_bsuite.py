@@ -83,6 +83,11 @@ def test_scores_are_those_of_the_suite():
         assert FILE.SCORES[name](mean) == pytest.approx(0.0, abs=1e-9)
     for name, mean in {**best, "memory_len": 0.9, "umbrella_length": 0.9}.items():
         assert FILE.SCORES[name](mean) == pytest.approx(1.0)
+    for name, mean in {"bandit": 0.75, "catch": 0.2, "discounting_chain": 1.05}.items():
+        assert FILE.SCORES[name](mean) == pytest.approx(0.5)
+    for name, threshold in {"deep_sea": 0.099, "memory_len": 0.25, "umbrella_length": 0.5}.items():
+        assert FILE.SCORES[name](threshold - 1e-6) == 0
+        assert FILE.SCORES[name](threshold + 1e-6) == 1
     assert FILE.episodes("deep_sea", 10) == 1_124
     assert FILE.episodes("deep_sea", 20) == FILE.episodes("catch", 0) == 10_000
 
