@@ -8,8 +8,9 @@ With W actor-learners it is A3C (algorithm S3 of the paper). Each has N / W envi
 copy of the weights, by which it acts and computes its gradients; these are applied to the shared
 weights, which it then copies. Between its copy and its update the W - 1 others have made theirs, so
 its gradients are of weights that are W - 1 updates old. Here they take turns, as threads of equal
-speed do, so that a run is a function of its seed. RMSprop's statistics are shared, as the paper
-found best.
+speed do, so that a run is a function of its seed: nothing is asynchronous, only the gradients are
+as old as they would be, always by W - 1 updates, and none is written while another one reads.
+RMSprop's statistics are shared, as the paper found best.
 
 Where GAE's λ is 1, advantages are the paper's: n-step returns less the value.
 """
