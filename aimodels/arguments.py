@@ -1,6 +1,7 @@
 """The commands as they are typed: their names, flags and help, and the fields of a config."""
 
 import argparse
+import math
 from collections.abc import Sequence
 
 from aimodels.errors import UserError
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(watch)
     watch.add_argument("--output", help="FILE.gif or FILE.mp4 (default: watch.gif in the folder)")
     watch.add_argument("--episodes", type=_positive, default=1, help="to play (default 1)")
-    watch.add_argument("--seed", type=int, default=0, help="of chance (default 0)")
+    watch.add_argument("--seed", type=_seed, default=0, help="of chance (default 0)")
 
     predict = command("predict", "draw what a trained run finds in images; prints JSON")
     _add_run(predict)
@@ -128,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--top_p", type=float, help="among those that have this share together")
     generate.add_argument("--min_p", type=float, help="among those with this share of the largest")
     generate.add_argument("--repetition_penalty", type=float, help="above 1 against repetition")
-    generate.add_argument("--seed", type=int, default=0, help="of chance (default 0)")
+    generate.add_argument("--seed", type=_seed, default=0, help="of chance (default 0)")
     translate = command("translate", "texts translated by a trained run, one a line")
     _add_run(translate)
     translate.add_argument(
@@ -205,7 +206,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(play, replica=False)
     play.add_argument("--simulations", type=_positive, help="of its search (default: the run's)")
     play.add_argument("--second", action="store_true", help="let it begin")
-    play.add_argument("--seed", type=int, default=0, help="of its search (default 0)")
+    play.add_argument("--seed", type=_seed, default=0, help="of its search (default 0)")
 
     elo = command("elo", "ratings of a run's checkpoints; prints a table, makes elo.png")
     elo.add_argument("--workdir", required=True, help="folder of the run")
@@ -215,9 +216,12 @@ def parser() -> argparse.ArgumentParser:
     )
     elo.add_argument("--simulations", type=_positive, help="of its search (default: the run's)")
     elo.add_argument(
-        "--opening_moves", type=int, default=2, help="random ones before each game (default 2)"
+        "--opening_moves",
+        type=_not_negative,
+        default=2,
+        help="random ones before each game (default 2)",
     )
-    elo.add_argument("--seed", type=int, default=0, help="of openings and chance (default 0)")
+    elo.add_argument("--seed", type=_seed, default=0, help="of openings and chance (default 0)")
 
     listing = command("list", "list experiments, models, tasks, data sets and optimizers")
     listing.add_argument("folder", nargs="?", default="experiments", help="of experiment files")
@@ -261,6 +265,20 @@ def _add_processes(command: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
+    return _whole(text, 1)
+
+
+def _not_negative(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _seed(text: str) -> int:
+    """What JAX and NumPy both take."""
+    return _whole(text, 0, 2**32 - 1)
+
+
+def _whole(text: str, least: int, most: float = math.inf) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        takes = f">= {least}" if most == math.inf else f"from {least} to {most}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {takes}")
     return int(text)

@@ -175,6 +175,16 @@ def test_wrong_flags_exit_with_2(capsys):
             main(arguments)
         assert caught.value.code == 2
         assert "usage" in capsys.readouterr().err
+    for command in ("watch", "play", "elo", "generate"):
+        for seed in ("-1", str(2**32), "9" * 20, "one"):
+            with pytest.raises(SystemExit) as caught:
+                main([command, "--workdir=run", f"--seed={seed}"])
+            assert caught.value.code == 2
+            said = capsys.readouterr().err
+            assert f"'{seed}' is not a whole number from 0 to 4294967295" in said
+    with pytest.raises(SystemExit):
+        main(["elo", "--workdir=run", "--opening_moves=-1"])
+    assert "'-1' is not a whole number >= 0" in capsys.readouterr().err
     code, _, err = run(capsys, "list", "--config.training.steps=3")
     assert (code, "takes no --config" in err) == (2, True)
 

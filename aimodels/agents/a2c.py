@@ -8,8 +8,9 @@ With W actor-learners it is A3C (algorithm S3 of the paper). Each has N / W envi
 copy of the weights, by which it acts and computes its gradients; these are applied to the shared
 weights, which it then copies. Between its copy and its update the W - 1 others have made theirs, so
 its gradients are of weights that are W - 1 updates old. Here they take turns, as threads of equal
-speed do, so that a run is a function of its seed. RMSprop's statistics are shared, as the paper
-found best.
+speed do, so that a run is a function of its seed: nothing is asynchronous, only the gradients are
+as old as they would be, always by W - 1 updates, and none is written while another one reads.
+RMSprop's statistics are shared, as the paper found best.
 
 Where GAE's λ is 1, advantages are the paper's: n-step returns less the value.
 """
@@ -21,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.agents.policy_gradient import OnPolicy, entropy, log_probability
+from aimodels.config.schema import Positive
 from aimodels.environments.base import Array, Transition
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Params, State
@@ -37,7 +39,7 @@ class A2C(OnPolicy):
       actor_learners: W; 1 is A2C, more is A3C.
     """
 
-    actor_learners: int = 1
+    actor_learners: Positive = 1
 
     def init(self, key: Array, batch: Batch) -> State:
         """A new network, environments at their beginning, and for A3C copies of the network.
@@ -46,10 +48,10 @@ class A2C(OnPolicy):
           UserError: if the actor-learners can't have equal numbers of environments.
         """
         number, parts = self.environments, self.actor_learners
-        if parts < 1 or number % parts:
+        if number % parts:
             raise UserError(
                 f"task.actor_learners: {number} environments can't be divided among {parts}; take "
-                f"a divisor of {number}, or --config.task.environments={max(parts, 1)}"
+                f"a divisor of {number}, or --config.task.environments={parts}"
             )
         state = super().init(key, batch)
         if parts > 1:

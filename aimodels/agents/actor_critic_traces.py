@@ -3,12 +3,14 @@
 It learns from every step as it is made and stores none. The trace of a weight is how much it had to
 do with the last values and actions, fading by γλ a step; the error of the value that follows moves
 it along its trace. As Young & Tian, "MinAtar: An Atari-Inspired Testbed", 2019, have it in their
-AC_lambda.py, but that there the entropy is that of the policy in s', where an action is drawn
-before the update:
+AC_lambda.py:
 
     z ← γλ z + ∇(V(s) + ½ log π(a|s)),   δ = r + γ V(s') - V(s),   θ ← θ + α (δ z + β ∇H(π(·|s)))
 
-α may be that of another rule than plain gradient ascent: theirs is RMSprop.
+α may be that of another rule than plain gradient ascent: theirs is RMSprop. There, in s' an action
+is drawn, and ∇(V(s') + ½ log π) taken for the next trace, before the update, so that gradients in a
+trace are of weights an update older than those whose values make δ; here both are of the same. The
+entropy is there that of the policy in s', and in it and in the trace stands log(π + 10⁻⁴).
 
 Shapes: N environments, A actions.
 """
@@ -20,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.agents.policy_gradient import PolicyGradient, entropy, log_probability, rollout
+from aimodels.config.schema import Fraction
 from aimodels.environments.base import Array, expanded
 from aimodels.tasks.base import Batch, Params, State
 from aimodels.tasks.updates import norms
@@ -34,7 +37,7 @@ class ActorCriticTraces(PolicyGradient):
       entropy_coefficient: β.
     """
 
-    trace_decay: float = 0.8
+    trace_decay: Fraction = 0.8
     entropy_coefficient: float = 0.01
 
     def init(self, key: Array, batch: Batch) -> State:

@@ -21,10 +21,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from aimodels.agents.base import initial_variables
 from aimodels.agents.game_tree import game_tree, lost_lines
 from aimodels.agents.matches import match
 from aimodels.agents.search import Evaluate, MonteCarlo, Player, TreeSearch
 from aimodels.agents.self_play import Ended, Memory, Running, self_play
+from aimodels.config.schema import Fraction, NotNegative, Positive
 from aimodels.environments.games import Array, Game, check_game
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, State, Task
@@ -122,22 +124,22 @@ class AlphaZero(Task):
     model: nn.Module
     optimizer: optax.GradientTransformation
     environment: Game
-    games: int = 128
-    moves: int = 8
-    simulations: int = 32
+    games: Positive = 128
+    moves: Positive = 8
+    simulations: Positive = 32
     search: Literal["puct", "gumbel"] = "puct"
     exploration: float = 1.25
-    noise_fraction: float = 0.25
+    noise_fraction: Fraction = 0.25
     noise_concentration: float = 0.3
-    considered: int = 16
-    temperature_moves: int = 30
-    updates: int = 8
-    batch_size: int = 256
-    capacity: int = 64_000
-    learning_starts: int = 1
+    considered: Positive = 16
+    temperature_moves: NotNegative = 30
+    updates: Positive = 8
+    batch_size: Positive = 256
+    capacity: Positive = 64_000
+    learning_starts: Positive = 1
     mirror: bool = False
-    opponent_simulations: int = 100
-    opening_moves: int = 0
+    opponent_simulations: Positive = 100
+    opening_moves: NotNegative = 0
     exhaustive: bool = False
 
     def __post_init__(self) -> None:
@@ -165,7 +167,8 @@ class AlphaZero(Task):
         """A new network, games at their beginning, and an empty memory.
 
         Raises:
-          UserError: if the memory can't be divided among the games, or holds no whole game.
+          UserError: if the network does not suit, or the memory can't be divided among the games,
+            or holds no whole game.
         """
         del batch
         least = self.games * self.environment.max_steps
@@ -177,8 +180,8 @@ class AlphaZero(Task):
                 f"{fits}"
             )
         params_key, begin_key = jax.random.split(key)
-        seen = self.environment.observation
-        variables = dict(self.model.init(params_key, jnp.zeros((1, *seen.shape), seen.dtype)))
+        outputs = {"a policy's logits": (self.environment.num_actions,), "a value": ()}
+        variables = initial_variables(self, params_key, outputs, "AlphaZeroNetwork")
         params = variables.pop("params")
         rows = self.capacity // self.games
         return State(
@@ -306,7 +309,8 @@ class AlphaZero(Task):
         if not self.exhaustive:
             return Matches.single_from_model_output(results=results, mask=mask)
         tree = game_tree(self.environment)
-        lost = lost_lines(tree, own(tree.states, lines_key))
+        evaluate = self.evaluate(state.variables)
+        lost = lost_lines(tree, self.tree_search.choices(evaluate, tree.states, lines_key))
         return MatchesAndLines.single_from_model_output(
             results=results, mask=mask, lost_lines=lost.astype(jnp.float32)
         )

@@ -5,6 +5,7 @@ Shapes: N environments, B episodes or examples, A actions.
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Self
 
 import clu.metrics
@@ -12,8 +13,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from aimodels.config.schema import Fraction, Positive
 from aimodels.environments.base import Array, Copies, Environment, Transition
 from aimodels.environments.games import check_single
+from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, State, Task
 from aimodels.tasks.metrics import Mean
 
@@ -148,8 +151,8 @@ class Agent(Task):
     """
 
     environment: Environment
-    environments: int = 1
-    discount: float = 0.99
+    environments: Positive = 1
+    discount: Fraction = 0.99
 
     def __post_init__(self) -> None:
         check_single(type(self).__name__, self.environment)
@@ -183,6 +186,49 @@ class Agent(Task):
     def predict(self, state: State, batch: Batch) -> Array:
         """The actions [B] for observations, the batch's `inputs` [B, ...]."""
         return self.act(state, batch["inputs"], jax.random.key(0))
+
+
+def linear(ends: tuple[Any, Any], seen: Array, over: Any) -> Array:
+    """From the first of `ends` to the last over so many steps, of which some are seen; then it."""
+    first, last = ends
+    return jnp.where(seen < over, first + (last - first) * seen / over, last)
+
+
+def initial_variables(
+    agent: Any, key: Array, outputs: Mapping[str, tuple[int, ...]], such_as: str
+) -> dict[str, Any]:
+    """The variables of an agent's new network.
+
+    Args:
+      agent: with its `model` and its `environment`.
+      key: for chance.
+      outputs: what the network is to give, in order: a name and its shape for one observation.
+      such_as: the name of a network that gives this.
+
+    Raises:
+      UserError: if there is no network, it gives something else, or observations are numbers.
+    """
+    name, model, seen = type(agent).__name__, agent.model, agent.environment.observation
+    shapes = [("B", *map(str, shape)) for shape in outputs.values()]
+    takes = " and ".join(
+        f"{output} [{', '.join(shape)}]" for output, shape in zip(outputs, shapes, strict=True)
+    )
+    takes = f"{name} takes a network that gives {takes}, such as {such_as}"
+    if model is None:
+        raise UserError(f"config.model is missing: {takes}")
+    if not seen.shape and jnp.issubdtype(seen.dtype, jnp.integer):
+        raise UserError(
+            f"config.environment: {name} takes observations that are arrays, and "
+            f"{getattr(agent.environment, 'id', 'this one')} shows the number of its state; take "
+            "task tabular, or environment gymnasium, which shows the number one-hot"
+        )
+    example = jnp.zeros((1, *seen.shape), seen.dtype)
+    made = jax.tree.leaves(jax.eval_shape(model.init_with_output, key, example)[0])
+    gives = [("B", *map(str, output.shape[1:])) for output in made]
+    if gives != shapes:
+        listed = " and ".join(f"[{', '.join(shape)}]" for shape in gives)
+        raise UserError(f"config.model: {takes}; {type(model).__name__} gives {listed}")
+    return dict(model.init(key, example))
 
 
 def play(environment: Environment, act: Any, number: int, key: Array) -> tuple[Array, Array]:

@@ -6,16 +6,18 @@ al., ICLR 2016) and n-step targets (as in Hessel et al., "Rainbow", AAAI 2018). 
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.agents.base import Agent, Episodes
+from aimodels.agents.base import Agent, Episodes, initial_variables, linear
 from aimodels.agents.replay import Prioritised, Replay
+from aimodels.config.schema import AtLeast, Fraction, NotNegative, Positive
 from aimodels.environments.base import Array, Running, Transition
+from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Params, State
 from aimodels.tasks.updates import norms
 
@@ -32,10 +34,11 @@ class DQN(Agent):
       train_every: T, steps of each environment between updates.
       batch_size: B, transitions of an update.
       capacity: of the replay memory, in transitions.
-      learning_starts: steps of the environments before the first update.
+      learning_starts: steps of the environments before the first update, which also waits for n
+        steps.
       target_every: steps of the environments from one copy to the target network to the next.
       epsilon: the share of random actions at the beginning and at the end.
-      exploration_fraction: the part of training over which it falls, linearly.
+      exploration_fraction: the part of training over which it goes from one to the other, linearly.
       loss_name: of the error of a value: `huber` (the paper's clipping) or `squared_error`.
       double: whether the trained network picks the action that the target network values.
       n_step: rewards that a target sums up.
@@ -46,18 +49,18 @@ class DQN(Agent):
 
     model: nn.Module = None  # type: ignore[assignment]
     optimizer: optax.GradientTransformation = None  # type: ignore[assignment]
-    train_every: int = 10
-    batch_size: int = 128
-    capacity: int = 10_000
-    learning_starts: int = 10_000
-    target_every: int = 500
-    epsilon: tuple[float, float] = (1.0, 0.05)
-    exploration_fraction: float = 0.5
+    train_every: Positive = 10
+    batch_size: Positive = 128
+    capacity: Positive = 10_000
+    learning_starts: NotNegative = 10_000
+    target_every: Positive = 500
+    epsilon: tuple[Fraction, Fraction] = (1.0, 0.05)
+    exploration_fraction: Fraction = 0.5
     loss_name: Literal["huber", "squared_error"] = "huber"
     double: bool = False
-    n_step: int = 1
-    priority_exponent: float = 0.0
-    importance_exponent: float = 0.4
+    n_step: Positive = 1
+    priority_exponent: Annotated[float, AtLeast(0)] = 0.0
+    importance_exponent: Fraction = 0.4
     total_steps: int = 1
 
     @property
@@ -66,12 +69,16 @@ class DQN(Agent):
         return self.train_every * self.environments
 
     def init(self, key: Array, batch: Batch) -> State:
-        """A new network, an empty memory, and environments at their beginning."""
+        """A new network, an empty memory, and environments at their beginning.
+
+        Raises:
+          UserError: if the network does not suit, or the memory can't be filled a training step at
+            a time, or holds no example.
+        """
         del batch
         params_key, reset_key = jax.random.split(key)
-        seen = self.environment.observation
-        example = jnp.zeros((1, *seen.shape), seen.dtype)
-        params = self.model.init(params_key, example)["params"]
+        outputs = {"values of actions": (self.environment.num_actions,)}
+        params = initial_variables(self, params_key, outputs, "QNetwork")["params"]
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -86,6 +93,12 @@ class DQN(Agent):
 
     def _memory(self) -> Replay:
         seen, frames = self.environment.observation, self.environment.stacked_frames
+        example = (self.n_step + frames - 1) * self.environments
+        if example >= self.capacity:
+            raise UserError(
+                f"task.capacity: {self.capacity} transitions of {self.environments} environments "
+                f"have no room for task.n_step = {self.n_step} steps; take more than {example}"
+            )
         if isinstance(self.priority_exponent, float) and self.priority_exponent == 0:
             return Replay.empty(self.capacity, seen, self.block, frames)
         return Prioritised.empty(self.capacity, seen, self.block, frames, self.priority_exponent)
@@ -115,11 +128,11 @@ class DQN(Agent):
         (loss, (values, errors)), gradients = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state.extra["target"], sample
         )
-        replay = replay.learned(sample["place"], errors)
         after, updates = state.updated(self.optimizer, gradients)
 
         seen = (state.step + 1) * self.block
-        learning = seen > self.learning_starts
+        learning = (seen > self.learning_starts) & replay.complete(self.n_step, self.environments)
+        replay = replay.learned(sample["place"], errors, learning)
         params, optimizer_state = optax.tree.where(
             learning,
             (after.params, after.optimizer_state),
@@ -141,9 +154,8 @@ class DQN(Agent):
 
     def epsilon_at(self, seen: Array) -> Array:
         """ε after so many steps of the environments."""
-        first, last = self.epsilon
-        total = self.total_steps * self.block * self.exploration_fraction
-        return jnp.maximum(first + (last - first) * seen / total, last)
+        over = self.total_steps * self.block * self.exploration_fraction
+        return linear(self.epsilon, seen, over)
 
     def _explore(self, state: State, key: Array) -> tuple[Running, Transition]:
         """T steps of each environment; transitions [T, N, ...]."""

@@ -110,15 +110,15 @@ def _after(step: Any, level: Any, parents: np.ndarray, actions: np.ndarray) -> A
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:number], *parts)
 
 
-def lost_lines(tree: GameTree, actions: Array) -> Array:
-    """How many lines a player loses who always takes the same action in a position.
+def lost_lines(tree: GameTree, choices: Array) -> Array:
+    """How many lines a player loses who takes one of the same actions whenever in a position.
 
-    A line is a game against any moves of the opponent, good or bad, from the beginning and from
-    each of the first moves, with the player on either side; int32.
+    A line is a game with any of these actions, and against any moves of the opponent, good or bad,
+    from the beginning and from each of the first moves, with the player on either side; int32.
 
     Args:
       tree: of the game.
-      actions: the player's, int32 [S].
+      choices: which actions the player may take, bool [S, A], legal ones where the game goes on.
     """
     # Lines that are lost, if the player is to move, and if the opponent is.
     own = jnp.asarray(tree.terminated & (tree.outcome < 0), jnp.int32)
@@ -128,8 +128,8 @@ def lost_lines(tree: GameTree, actions: Array) -> Array:
         if not len(places):
             continue
         children = tree.children[places]
-        chosen = jnp.take_along_axis(jnp.asarray(children), actions[places][:, None], 1)[:, 0]
+        after_own = jnp.where(choices[places], others[children], 0).sum(1)
         after_any = jnp.where(children >= 0, own[children], 0).sum(1)
-        own, others = own.at[places].set(others[chosen]), others.at[places].set(after_any)
+        own, others = own.at[places].set(after_own), others.at[places].set(after_any)
     roots = np.flatnonzero(tree.moves <= 1)
     return (own[roots] + others[roots]).sum()

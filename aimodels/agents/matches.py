@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.agents.search import Player, random_legal
+from aimodels.environments.base import expanded
 from aimodels.environments.games import Array, Game
 from aimodels.errors import UserError
 
@@ -39,8 +40,8 @@ def match(
       other: another.
       number: B, even.
       key: for chance.
-      opening_moves: random ones before the players' own. Each opening is played twice, with
-        exchanged sides.
+      opening_moves: random ones before the players' own, but for those that would end the game.
+        Each opening is played twice, with exchanged sides.
 
     Returns:
       What `one` got, [B]: 1 won, 0 drawn, -1 lost. It begins the first half.
@@ -50,14 +51,19 @@ def match(
     """
     if number % 2:
         raise UserError(
-            f"config.evaluation.batch_size: {number} games can't be divided between the two "
-            f"sides; take {number + 1}"
+            f"a match of {number} games can't be divided between the two sides; take {number + 1} "
+            "(config.evaluation.batch_size, or --games of aimodels elo)"
         )
     init_key, open_key, key = jax.random.split(key, 3)
     states = jax.vmap(game.init)(jax.random.split(init_key, number // 2))
     for time in range(opening_moves):
         opening = random_legal(states.legal_action_mask, jax.random.fold_in(open_key, time))
-        states = jax.vmap(game.step)(states, opening)
+        after = jax.vmap(game.step)(states, opening)
+        states = jax.tree.map(
+            lambda new, old, ended=after.terminated: jnp.where(expanded(ended, old), old, new),
+            after,
+            states,
+        )
     first, zeros = states.current_player, jnp.zeros(number // 2)
 
     # One half waits for `one`, the other half for `other`; after their moves they change places.

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.agents.base import Agent, Episodes
+from aimodels.agents.base import Agent, Episodes, initial_variables
 from aimodels.agents.normalization import Normalizer
+from aimodels.config.schema import Fraction, Positive
 from aimodels.environments.base import Array, Copies, Running, Transition
 from aimodels.tasks.base import Batch, Params, State
 
@@ -113,10 +114,14 @@ class PolicyGradient(Agent):
     greedy: bool = True
 
     def init(self, key: Array, batch: Batch) -> State:
-        """A new network."""
+        """A new network.
+
+        Raises:
+          UserError: if the network does not suit.
+        """
         del batch
-        seen = self.environment.observation
-        params = self.model.init(key, jnp.zeros((1, *seen.shape), seen.dtype))["params"]
+        outputs = {"a policy's logits": (self.environment.num_actions,), "a value": ()}
+        params = initial_variables(self, key, outputs, "ActorCritic")["params"]
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -158,8 +163,8 @@ class OnPolicy(PolicyGradient):
       normalize: whether observations and rewards are normalised, see `normalization`.
     """
 
-    rollout_steps: int = 5
-    gae_lambda: float = 1.0
+    rollout_steps: Positive = 5
+    gae_lambda: Fraction = 1.0
     value_coefficient: float = 0.5
     entropy_coefficient: float = 0.0
     normalize: bool = False

@@ -10,13 +10,14 @@ one: a schedule counts training steps, which are iterations.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from aimodels.agents.policy_gradient import OnPolicy, entropy, log_probability
+from aimodels.config.schema import AtLeast, Fraction, Positive
 from aimodels.environments.base import Array, Transition
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Params, State
@@ -38,12 +39,12 @@ class PPO(OnPolicy):
       normalize_advantages: to mean 0 and deviation 1 in each minibatch.
     """
 
-    rollout_steps: int = 128
-    gae_lambda: float = 0.95
+    rollout_steps: Positive = 128
+    gae_lambda: Fraction = 0.95
     entropy_coefficient: float = 0.01
-    epochs: int = 4
-    minibatches: int = 4
-    clip: float = 0.2
+    epochs: Positive = 4
+    minibatches: Positive = 4
+    clip: Annotated[float, AtLeast(0)] = 0.2
     clip_value: bool = True
     normalize_advantages: bool = True
 
@@ -61,12 +62,18 @@ class PPO(OnPolicy):
         """A new network, and environments at their beginning.
 
         Raises:
-          UserError: if the steps of an iteration can't be divided into minibatches.
+          UserError: if the steps of an iteration can't be divided into minibatches, or only into
+            single steps, whose advantages have no deviation.
         """
-        if self.minibatches < 1 or self.block % self.minibatches:
+        if self.block % self.minibatches:
             raise UserError(
                 f"task.minibatches: the {self.block} steps of an iteration (task.rollout_steps x "
                 f"task.environments) can't be divided into {self.minibatches} equal parts"
+            )
+        if self.normalize_advantages and self.block == self.minibatches:
+            raise UserError(
+                f"task.minibatches: {self.minibatches} are of one step each, whose advantage can't "
+                "be normalised; take fewer, or --config.task.normalize_advantages=False"
             )
         return super().init(key, batch)
 

@@ -19,7 +19,7 @@ from aimodels.agents.policy_gradient import (
     generalized_advantages,
     log_probability,
 )
-from aimodels.environments.base import Array, Copies, Transition
+from aimodels.environments.base import Array, Copies, Transition, expanded
 from aimodels.tasks.base import Batch, Params, State
 from aimodels.tasks.updates import norms
 
@@ -110,8 +110,7 @@ def whole_episodes(copies: Copies, logits_of: Any, key: Array) -> tuple[Transiti
         running, transition = step(running, time)
 
         def put(array: Array, new: Array) -> Array:
-            flags = alive.reshape(-1, *[1] * (new.ndim - 1))
-            return array.at[time].set(jnp.where(flags, new, jnp.zeros_like(new)))
+            return array.at[time].set(jnp.where(expanded(alive, new), new, jnp.zeros_like(new)))
 
         kept = jax.tree.map(put, kept, transition)
         return time + 1, running, alive & ~transition.done, kept, made.at[time].set(alive)

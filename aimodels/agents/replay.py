@@ -119,9 +119,17 @@ class Replay:
         before = jnp.where(overwritten, (self.frames - 1) * environments, 0)
         return before, (n_step - 1 + (self.frames > 1)) * environments
 
-    def learned(self, place: Array, errors: Array) -> Self:
-        """After an update from the examples at places [B], whose values were wrong by so much."""
-        del place, errors
+    def complete(self, n_step: int, environments: int) -> Array:
+        """Whether it holds an example with all its steps; before, a sample is to be ignored."""
+        first, ahead = self._margins(n_step, environments)
+        return jnp.minimum(self.added, self.capacity) > first + ahead
+
+    def learned(self, place: Array, errors: Array, learning: Array) -> Self:
+        """After an update from the examples at places [B], whose values were wrong by so much.
+
+        Where there was none, as `learning` says, all stays as it is.
+        """
+        del place, errors, learning
         return self
 
     def example(self, start: Array, n_step: int, environments: int, gamma: Any) -> dict[str, Array]:
@@ -223,16 +231,20 @@ class Prioritised(Replay):
         parts = (jnp.arange(number) + jax.random.uniform(key, (number,))) / number
         place, probability = proportional(priorities, parts)
         held = jnp.minimum(self.added, self.capacity)
+        complete = self.complete(n_step, environments)  # else all priorities are 0
+        place = jnp.where(complete, place, (self._oldest() + first) % self.capacity)
+        probability = jnp.where(complete, probability, 1 / held)
         weight = (held * probability) ** -beta
         sample = self.example(place, n_step, environments, gamma)
         return sample | {"weight": sample["weight"] * weight / weight.max()}
 
-    def learned(self, place: Array, errors: Array) -> Self:
-        """With the priorities of places [B] after their errors [B]."""
+    def learned(self, place: Array, errors: Array, learning: Array) -> Self:
+        """With the priorities of places [B] after their errors [B], where there was an update."""
         priority = (jnp.abs(errors) + 1e-6) ** self.exponent
+        place = jnp.where(learning, place, self.capacity)  # out of range is dropped
         return self.replace(  # type: ignore[attr-defined]
-            priorities=self.priorities.at[place].set(priority),
-            largest=jnp.maximum(self.largest, priority.max()),
+            priorities=self.priorities.at[place].set(priority, mode="drop"),
+            largest=jnp.where(learning, jnp.maximum(self.largest, priority.max()), self.largest),
         )
 
 

@@ -119,6 +119,14 @@ class TreeSearch:
         """Who plays without noise, and takes the best move."""
         return lambda states, key: self(evaluate, states, key, 0.0, noisy=False).action
 
+    def choices(self, evaluate: Evaluate, states: Any, key: Array) -> Array:
+        """Which actions that player may take, bool [B, A]: `puct` draws one of the most visited."""
+        found = self(evaluate, states, key, 0.0, noisy=False)
+        weights = found.action_weights
+        if self.kind == "gumbel":  # it has none left to chance, and its weights are no visits
+            return jax.nn.one_hot(found.action, weights.shape[-1], dtype=bool)
+        return weights == weights.max(-1, keepdims=True)
+
 
 def _between_lost_and_won(tree: Any, node: Array) -> Array:
     return needed("mctx", "task alphazero").qtransform_by_min_max(

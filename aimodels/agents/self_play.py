@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.agents.search import Evaluate, TreeSearch
+from aimodels.environments.base import expanded
 from aimodels.environments.games import Array, Game
 
 
@@ -165,12 +166,13 @@ def self_play(
         firsts = result * (1 - 2 * ((length - 1) % 2))
         about = Ended(ended, length, (1 + firsts) / 2, result == 0)
         fresh = Running.begin(game, games, begin_key)
-        return (jax.tree.map(_where(ended), fresh, Running(state, length)), memory), about
+        running = jax.tree.map(
+            lambda new, old: jnp.where(expanded(ended, old), new, old),
+            fresh,
+            Running(state, length),
+        )
+        return (running, memory), about
 
     carry = running, memory
     (running, memory), about = jax.lax.scan(one, carry, jax.random.split(key, moves))
     return running, memory, about
-
-
-def _where(flags: Array) -> Any:
-    return lambda new, old: jnp.where(flags.reshape(-1, *[1] * (old.ndim - 1)), new, old)

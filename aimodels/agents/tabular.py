@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aimodels.agents.base import Agent, Episodes
-from aimodels.config.schema import Positive
+from aimodels.agents.base import Agent, Episodes, linear
+from aimodels.config.schema import Fraction, Positive
 from aimodels.environments.base import Array, Transition
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, State
@@ -48,8 +48,8 @@ class Tabular(Agent):
     optimizer: optax.GradientTransformation = None  # type: ignore[assignment]
     rule: Rule = "q_learning"
     environment_steps: Positive = 100
-    epsilon: tuple[float, float] = (0.1, 0.1)
-    exploration_fraction: float = 1.0
+    epsilon: tuple[Fraction, Fraction] = (0.1, 0.1)
+    exploration_fraction: Fraction = 1.0
     visit_power: float = 0.0
     initial_value: float = 0.0
     total_steps: int = 1
@@ -107,9 +107,8 @@ class Tabular(Agent):
 
     def epsilon_at(self, seen: Array) -> Array:
         """ε after so many steps of the environments."""
-        first, last = self.epsilon
-        total = self.total_steps * self.block * self.exploration_fraction
-        return first + (last - first) * jnp.clip(seen / jnp.maximum(total, 1), 0, 1)
+        over = self.total_steps * self.block * self.exploration_fraction
+        return linear(self.epsilon, seen, over)
 
     def train_step(self, state: State, batch: Batch, key: Array) -> tuple[State, dict[str, Any]]:
         """`environment_steps` steps of each environment, with an update after each."""

@@ -13,9 +13,31 @@ class AtLeast:
 
     minimum: float
 
+    def allows(self, number: float) -> bool:
+        """Whether the field takes the number."""
+        return number >= self.minimum
+
+    def __str__(self) -> str:
+        return f">= {self.minimum:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class AtMost:
+    """The largest number that a field takes."""
+
+    maximum: float
+
+    def allows(self, number: float) -> bool:
+        """Whether the field takes the number."""
+        return number <= self.maximum
+
+    def __str__(self) -> str:
+        return f"<= {self.maximum:g}"
+
 
 Positive = Annotated[int, AtLeast(1)]
 NotNegative = Annotated[int, AtLeast(0)]
+Fraction = Annotated[float, AtLeast(0), AtMost(1)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict
 
-from aimodels.config.schema import AtLeast
+from aimodels.config.schema import AtLeast, AtMost
 from aimodels.errors import UserError
 
 
@@ -45,9 +45,8 @@ def _coerce(value: Any, annotation: Any, path: str) -> Any:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         result = _coerce(value, arguments[0], path)
-        for limit in arguments[1:]:
-            if isinstance(limit, AtLeast) and result < limit.minimum:
-                raise ValueError
+        if not all(limit.allows(result) for limit in _limits(arguments)):
+            raise ValueError
         return result
     if annotation is None or annotation is type(None):
         if value is None or (isinstance(value, CommandLineText) and value.lower() == "none"):
@@ -117,7 +116,7 @@ def takes(annotation: Any) -> str:
     """What a field of this type takes, in words."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return f"{takes(arguments[0])} >= {arguments[1].minimum:g}"
+        return f"{takes(arguments[0])} {' and '.join(map(str, _limits(arguments)))}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(takes(argument) for argument in arguments)
     if origin is Literal:
@@ -129,6 +128,11 @@ def takes(annotation: Any) -> str:
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     words |= {type(None): "None", dict: "a dict"}
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _limits(arguments: tuple) -> list[AtLeast | AtMost]:
+    """What an annotated type allows; a class of a user's own may annotate other things."""
+    return [limit for limit in arguments[1:] if isinstance(limit, AtLeast | AtMost)]
 
 
 def plain(value: Any) -> Any:

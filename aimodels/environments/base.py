@@ -96,8 +96,8 @@ class Environment(abc.ABC):
         if picture is None:
             raise UserError(
                 f"environment {getattr(self, 'id', type(self).__name__)} can't be drawn. What can: "
-                "CartPole-v1, Acrobot-v1, MountainCar-v0, MinAtar's games, toy_text's grids, and "
-                "environments that show images (uint8)"
+                "gymnax's CartPole-v1, Acrobot-v1, MountainCar-v0 and MinAtar's games, toy_text's "
+                "grids, those of gymnasium that render, and environments that show images (uint8)"
             )
         return picture
 
@@ -245,6 +245,11 @@ class Copies:
         return Running(
             step.state, step.observation, transition.episode_return, transition.episode_length
         ), transition
+
+
+def arrays(state: Any) -> Any:
+    """Python numbers as arrays, of no weak type: a state is carried through loops."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), state)
 
 
 def expanded(values: Array, array: Array) -> Array:

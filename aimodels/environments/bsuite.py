@@ -16,6 +16,8 @@ from aimodels.environments.gymnax import Gymnax
 from aimodels.errors import UserError, unknown
 
 LENGTHS = (*range(1, 11), 12, 14, 17, 20, 25, *range(30, 105, 10))
+# Levels of the noise and the scale of rewards, each with four settings.
+NOISES, SCALES = (0.1, 0.3, 1.0, 3.0, 10.0), (0.001, 0.03, 1.0, 30.0, 1000.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Experiment:
       fields: a setting -> fields of `Gymnax`.
       length: a setting -> steps of every episode.
       episodes: of a run.
+      noise: a setting -> the deviation of the normal noise of each reward.
+      scale: a setting -> what rewards are multiplied by.
     """
 
     id: str
@@ -35,6 +39,8 @@ class Experiment:
     fields: Callable[[int], Mapping[str, Any]]
     length: Callable[[int], int]
     episodes: int = 10_000
+    noise: Callable[[int], float] = lambda n: 0.0
+    scale: Callable[[int], float] = lambda n: 1.0
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -71,6 +77,28 @@ EXPERIMENTS: dict[str, Experiment] = {
         lambda n: {"options": {"chain_length": n}, "arguments": {"n_distractor": 20}},
         lambda n: n,
     ),
+    # A setting is how much is to be kept in mind, in bits.
+    "memory_size": Experiment(
+        "MemoryChain-bsuite",
+        LENGTHS[:17],
+        lambda n: {"options": {"memory_length": 2}, "arguments": {"num_bits": n}},
+        lambda n: 3,
+    ),
+    # A setting is how many numbers are shown that mean nothing.
+    "umbrella_distract": Experiment(
+        "UmbrellaChain-bsuite",
+        LENGTHS,
+        lambda n: {"options": {"chain_length": 20}, "arguments": {"n_distractor": n}},
+        lambda n: 20,
+    ),
+}
+EXPERIMENTS |= {
+    f"{name}_{change}": dataclasses.replace(EXPERIMENTS[name], **{change: level})
+    for name in ("bandit", "catch")
+    for change, level in (
+        ("noise", lambda n: NOISES[n // 4]),
+        ("scale", lambda n: SCALES[n // 4]),
+    )
 }
 
 
@@ -93,7 +121,9 @@ class Bsuite(Gymnax):
                 f", not {setting}"
             )
         # Gymnax draws the bandit's rewards anew for each episode: here all begin by one key.
-        self._begin = jax.random.key(setting) if id == "bandit" else None
+        bandit = experiment.id == "SimpleBandit-bsuite"
+        self._begin = jax.random.key(setting) if bandit else None
+        self._noise, self._scale = experiment.noise(setting), experiment.scale(setting)
         super().__init__(experiment.id, **experiment.fields(setting))
 
     def reset(self, key: Array) -> tuple[Any, Array]:
@@ -103,6 +133,9 @@ class Bsuite(Gymnax):
     def step(self, state: Any, action: Array, key: Array) -> Step:
         """What an action leads to; in the suite, the longest episode's end is an end."""
         step = super().step(state, action, key)
+        noise = jax.random.normal(jax.random.fold_in(key, 1)) if self._noise else 0.0
         return step.replace(  # type: ignore[attr-defined]
-            terminated=step.terminated | step.truncated, truncated=jnp.zeros_like(step.truncated)
+            reward=self._scale * step.reward + self._noise * noise,
+            terminated=step.terminated | step.truncated,
+            truncated=jnp.zeros_like(step.truncated),
         )

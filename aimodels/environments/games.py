@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from aimodels.environments.base import Environment
+from aimodels.environments.base import Environment, arrays
 from aimodels.environments.extra import needed
 from aimodels.errors import UserError, unknown
 
@@ -101,16 +101,11 @@ class Pgx(Game):
 
     def init(self, key: Array) -> Any:
         """The state with which a game begins."""
-        return _arrays(self._game.init(key))
+        return arrays(self._game.init(key))
 
     def step(self, state: Any, action: Array) -> Any:
         """The state after a move. An illegal one loses the game."""
-        return _arrays(self._game.step(state, action))
-
-
-def _arrays(state: Any) -> Any:
-    """Python numbers as arrays, of no weak type: a state is carried through loops."""
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), state)
+        return arrays(self._game.step(state, action))
 
 
 def check_single(agent: str, environment: Any) -> None:

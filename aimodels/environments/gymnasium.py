@@ -3,16 +3,20 @@
 Towers et al., "Gymnasium: A Standard Interface for Reinforcement Learning Environments", 2024.
 """
 
+import functools
 import importlib
 import inspect
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aimodels.config.schema import Positive
 from aimodels.environments.extra import needed
-from aimodels.environments.host import LONGEST, HostEnvironment, Outcome
+from aimodels.environments.host import LONGEST, History, HostEnvironment, Outcome
 from aimodels.errors import UserError, unknown
 
 
@@ -36,7 +40,7 @@ class Gymnasium(HostEnvironment):
     def __init__(
         self,
         id: str,
-        max_steps: int | None = None,
+        max_steps: Positive | None = None,
         options: dict | None = None,
         one_hot: bool = True,
     ) -> None:
@@ -44,8 +48,6 @@ class Gymnasium(HostEnvironment):
         self.id, self._options = id, dict(options or {})
         spec = self._spec()
         self.max_steps = spec.max_episode_steps or LONGEST if max_steps is None else max_steps
-        if self.max_steps < 1:
-            raise UserError(f"environment.max_steps: {max_steps}; it takes 1 or more")
         made = self._made()
         spaces, actions, seen = self._gymnasium.spaces, made.action_space, made.observation_space
         if not isinstance(actions, spaces.Discrete):
@@ -80,6 +82,28 @@ class Gymnasium(HostEnvironment):
         """A game, to be reset."""
         return GymnasiumGame(self, self._made())
 
+    def draw(
+        self,
+        state: History,
+        observation: Any,
+        *,
+        path: Sequence[Any] = (),
+        policy: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """What Gymnasium draws of the game, played again up to that state; uint8 [H, W, 3]."""
+        if "rgb_array" not in self._drawn.metadata.get("render_modes", ()):
+            return super().draw(state, observation, path=path, policy=policy)
+        self._drawn.reset(seed=int(state.seed))
+        for action in np.asarray(state.actions)[: int(state.time)]:
+            self._drawn.step(self.first_action + int(action))
+        return np.asarray(self._drawn.render(), np.uint8)
+
+    @functools.cached_property
+    def _drawn(self) -> Any:
+        """A game to draw, if it can be drawn."""
+        os.environ.setdefault("SDL_AUDIODRIVER", "dummy")  # pygame looks for a sound card
+        return self._made(render_mode="rgb_array")
+
     def array(self, observation: Any) -> np.ndarray:
         """An observation of Gymnasium's as ours, a new array."""
         seen = self.observation
@@ -102,28 +126,10 @@ class Gymnasium(HostEnvironment):
             raise unknown("environment", name, known)
         return known[name]
 
-    def _made(self) -> Any:
+    def _made(self, **fields: Any) -> Any:
         """One of Gymnasium's, with its limit."""
-        errors = self._gymnasium.error
-        spec = self._spec()
-        try:
-            made = self._gymnasium.make(
-                spec.id,
-                max_episode_steps=self.max_steps,
-                disable_env_checker=True,
-                **self._options,
-            )
-        except (errors.DependencyNotInstalled, ImportError) as error:
-            raise UserError(f"environment {self.id}: {error}") from error
-        except (errors.Error, TypeError, ValueError, AssertionError, KeyError) as error:
-            known = _parameters(spec)
-            for name in self._options:
-                if known is not None and name not in known:
-                    raise UserError(
-                        f"environment.options: {unknown('field', name, known)}"
-                    ) from error
-            said = str(error) or type(error).__name__
-            raise UserError(f"environment {self.id}, options {self._options}: {said}") from error
+        fields |= {"max_episode_steps": self.max_steps, "disable_env_checker": True}
+        made = made_with(self._spec(), self._options, **fields)
         if any(kind.__name__ == "FunctionalJaxEnv" for kind in type(made.unwrapped).__mro__):
             raise UserError(
                 f"environment {self.id}: it is written in JAX, which a compiled step can't call "
@@ -162,6 +168,33 @@ class GymnasiumGame:
         )
 
 
+def made_with(spec: Any, options: Mapping[str, Any], **fields: Any) -> Any:
+    """One of Gymnasium's environments.
+
+    Args:
+      spec: what its registry says of it.
+      options: of the environment, from a config.
+      fields: further ones of `gymnasium.make`.
+
+    Raises:
+      UserError: if it needs a package, or does not take these options.
+    """
+    import gymnasium
+
+    errors = gymnasium.error
+    try:
+        return gymnasium.make(spec.id, **fields, **options)
+    except (errors.DependencyNotInstalled, ImportError) as error:
+        raise UserError(f"environment {spec.id}: {error}") from error
+    except (errors.Error, TypeError, ValueError, AssertionError, KeyError) as error:
+        known = _parameters(spec)
+        for name in options:
+            if known is not None and name not in known:
+                raise UserError(f"environment.options: {unknown('field', name, known)}") from error
+        said = str(error) or type(error).__name__
+        raise UserError(f"environment {spec.id}, options {dict(options)}: {said}") from error
+
+
 def _parameters(spec: Any) -> set[str] | None:
     """Names of an environment's options; None if it takes any."""
     from gymnasium.envs.registration import load_env_creator
@@ -170,4 +203,6 @@ def _parameters(spec: Any) -> set[str] | None:
     creator = creator if callable(creator) else load_env_creator(creator)
     parameters = inspect.signature(creator).parameters
     kinds = {parameter.kind for parameter in parameters.values()}
-    return None if inspect.Parameter.VAR_KEYWORD in kinds else set(parameters)
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return None
+    return set(parameters) - {"render_mode"}

@@ -3,16 +3,18 @@
 Lange, "gymnax: A JAX-based Reinforcement Learning Environment Library", 2022.
 """
 
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aimodels.environments.base import Environment, Step
+from aimodels.config.schema import Fraction, Positive
+from aimodels.environments.base import Environment, Step, arrays
 from aimodels.environments.extra import needed
 from aimodels.errors import UserError, unknown
 
@@ -39,10 +41,10 @@ class Gymnax(Environment):
     def __init__(
         self,
         id: str,
-        max_steps: int | None = None,
+        max_steps: Positive | None = None,
         options: dict | None = None,
         arguments: dict | None = None,
-        sticky_actions: float = 0.0,
+        sticky_actions: Fraction = 0.0,
     ) -> None:
         gymnax = needed("gymnax", f"environment gymnax {id}")
         known = gymnax.registered_envs
@@ -55,9 +57,11 @@ class Gymnax(Environment):
             for name in arguments:
                 if name not in takes:
                     raise UserError(f"environment.arguments: {unknown('argument', name, takes)}")
-        self._environment, parameters = gymnax.make(id, **arguments)
-        fields = {field.name for field in dataclasses.fields(parameters)}
         changed = dict(options or {})
+        given = f"environment {id}, arguments {arguments}, options {changed}"
+        with _explained(given):
+            self._environment, parameters = gymnax.make(id, **arguments)
+        fields = {field.name for field in dataclasses.fields(parameters)}
         for name in changed:
             if name not in fields:
                 raise UserError(f"environment.options: {unknown('field', name, fields)}")
@@ -74,14 +78,17 @@ class Gymnax(Environment):
         # MinAtar's channels are zeros and ones: a quarter of the memory in a replay.
         self._sticky = sticky_actions
         self._dtype = jnp.bool_ if id.endswith("-MinAtar") else jnp.float32
-        self.max_steps = int(self._parameters.max_steps_in_episode)
         self.steps_per_second = PACES.get(id, self.steps_per_second)
-        _, self.observation = jax.eval_shape(lambda: self.reset(jax.random.key(0)))
+        with _explained(given):
+            self.max_steps = int(self._parameters.max_steps_in_episode)
+            key = jax.eval_shape(lambda: jax.random.key(0))
+            state, self.observation = jax.eval_shape(self.reset, key)
+            jax.eval_shape(self.step, state, jax.ShapeDtypeStruct((), jnp.int32), key)
 
     def reset(self, key: Array) -> tuple[Any, Array]:
         """The state and observation with which an episode begins."""
         observation, state = self._environment.reset_env(key, self._parameters)
-        state = _arrays(state)
+        state = arrays(state)
         if self._sticky:
             state = {"state": state, "action": jnp.zeros((), jnp.int32)}
         return state, jnp.asarray(observation, self._dtype)
@@ -103,7 +110,7 @@ class Gymnax(Environment):
             key, state, action, self._parameters
         )
         return Step(
-            state=_arrays(state),
+            state=arrays(state),
             observation=jnp.asarray(observation, self._dtype),
             reward=jnp.asarray(reward, jnp.float32),
             terminated=jnp.asarray(terminated, bool),
@@ -129,6 +136,11 @@ class Gymnax(Environment):
         return super().draw(state, observation, path=path, policy=policy)
 
 
-def _arrays(state: Any) -> Any:
-    """Python numbers as arrays: a state is carried through loops."""
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.asarray(x).dtype), state)
+@contextlib.contextmanager
+def _explained(given: str) -> Iterator[None]:
+    """Raises `UserError` for what gymnax raises of its arguments and parameters."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{given}: {said}") from error

@@ -8,7 +8,6 @@ Shapes: S states, A actions, K outcomes of an action.
 """
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aimodels.config.schema import Positive
 from aimodels.environments.base import Environment, Step
 from aimodels.environments.extra import needed
+from aimodels.environments.gymnasium import made_with
+from aimodels.environments.host import LONGEST
 from aimodels.errors import UserError, unknown
 
 Array = jax.Array
-# CliffWalking has no time limit in gymnasium; a policy that walks in circles would never end.
-LONGEST = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +86,16 @@ class ToyText(Environment):
     num_states: int
     steps_per_second = 4
 
-    def __init__(self, id: str, max_steps: int | None = None, options: dict | None = None) -> None:
+    def __init__(
+        self, id: str, max_steps: Positive | None = None, options: dict | None = None
+    ) -> None:
         gymnasium = needed("gymnasium", f"environment toy_text {id}")
         known = {name: spec for name, spec in gymnasium.registry.items() if _has_table(spec)}
         if id not in known:
             raise unknown("environment", id, known)
         self.id = id
-        _check_options(id, known[id], options or {})
-        made = gymnasium.make(id, **(options or {}))
+        _check_options(id, options or {})
+        made = made_with(known[id], options or {})
         self.transitions = Transitions.of_lists(made.unwrapped.P)
         self.begin = np.asarray(made.unwrapped.initial_state_distrib, np.float64)
         self.num_states, self.num_actions = self.transitions.probability.shape[:2]
@@ -147,13 +149,8 @@ def _has_table(spec: Any) -> bool:
     return module.startswith("gymnasium.envs.toy_text") and name != "BlackjackEnv"
 
 
-def _check_options(id: str, spec: Any, options: dict) -> None:
-    from gymnasium.envs.registration import load_env_creator
-
-    fields = set(inspect.signature(load_env_creator(spec.entry_point)).parameters) - {"render_mode"}
-    for name in options:
-        if name not in fields:
-            raise UserError(f"environment.options: {unknown('field', name, fields)}")
+def _check_options(id: str, options: dict) -> None:
+    """What Gymnasium takes, but has no table of."""
     if options.get("fickle_passenger"):
         raise UserError(
             f"environment.options.fickle_passenger: {id} has it outside of its table, so it can't "
@@ -163,6 +160,16 @@ def _check_options(id: str, spec: Any, options: dict) -> None:
         raise UserError(
             "environment.options.map_name: None would draw a new map each time; give one as desc, "
             'e.g. ("SFH", "FFG")'
+        )
+    rows = options.get("desc")
+    if rows is not None and not (
+        all(isinstance(row, str) and set(row) <= set("SFHG") for row in rows)
+        and len({len(row) for row in rows}) == 1
+        and any("S" in row for row in rows)
+    ):
+        raise UserError(
+            f"environment.options.desc: {rows!r}; it takes rows of equal length of S (start, at "
+            'least one), F (frozen), H (hole) and G (goal), e.g. ("SFH", "FFG")'
         )
 
 

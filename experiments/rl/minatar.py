@@ -6,13 +6,17 @@ aimodels watch --workdir runs/breakout
 
 aimodels reproduce experiments/rl/minatar.py --seeds 3
 
-The games are those that gymnax has written in JAX.
+The games are those that gymnax has written in JAX. One thing differs in its Asterix: for what
+appears it looks for a free row in seven of the eight, and where it finds none erases what is in the
+last of them; MinAtar looks in all, and does nothing.
 
 DQN and the actor-critic with eligibility traces have the networks and settings of the paper's code
 (examples/dqn.py and AC_lambda.py, of which the one with RMSprop), with sticky actions, ramping and
 all six actions. The paper gives their results as curves over 5,000,000 frames, not as numbers: they
 stand here without a figure, after what fits an hour of two cores. The whole budget is
-`--config.training.steps=5000000`.
+`--config.training.steps=5000000`. Two things differ in DQN: ε falls from the first frame on, there
+after 5,000 frames at random; the target network is renewed every 1,000 frames, there every 1,000
+updates. What differs in the actor-critic, its file says.
 
 PPO has the settings of gymnax-blines (agents/Breakout-MinAtar/ppo.yaml and Asterix's): 10,000,000
 steps, no sticky actions, episodes of at most 1,000 steps, played by drawing actions; figures are
@@ -167,6 +171,7 @@ def published() -> list[Row]:
                 else "Young & Tian 2019, whose figure 2 shows curves",
                 seconds=SECONDS[agent],
                 long=agent == "ppo",
+                interval="bootstrap",
             )
         )
     return rows

@@ -250,7 +250,7 @@ def test_it_says_what_is_wrong(tmp_path):
         aimodels.train(small(task__capacity=70), tmp_path / "small", verbose=False)
     with pytest.raises(UserError, match=r"task\.capacity: 161 .* 168"):
         aimodels.train(small(task__capacity=161), tmp_path / "uneven", verbose=False)
-    with pytest.raises(UserError, match=r"evaluation\.batch_size: 5 games"):
+    with pytest.raises(UserError, match=r"match of 5 games .*evaluation\.batch_size"):
         aimodels.train(small(evaluation__batch_size=5), tmp_path / "odd", verbose=False)
 
 
@@ -320,7 +320,7 @@ def test_it_plays_itself(untrained):
 
 
 def test_commands_of_a_run(tmp_path, monkeypatch, capsys):
-    """`aimodels play` reads from a pipe, `aimodels elo` rates checkpoints; others are refused."""
+    """`aimodels play` reads from a pipe, `aimodels elo` rates checkpoints."""
     config = small(training__steps=4)
     config["checkpoint"] = {"every": 2, "keep": 9}
     folder = tmp_path / "run"
@@ -346,8 +346,24 @@ def test_commands_of_a_run(tmp_path, monkeypatch, capsys):
     (episode,) = json.loads(watched.out)["episodes"]
     assert 5 <= episode["length"] <= 9
     assert watched.err.count("AlphaZero plays") == episode["length"]
-    with pytest.raises(UserError, match="takes a run of task alphazero; this one is"):
-        aimodels.agents.alphazero.checked(object(), "aimodels play")
+
+
+def test_a_run_of_another_task_is_refused(tmp_path, capsys):
+    config = {
+        "environment": {"name": "gymnax", "id": "CartPole-v1"},
+        "model": {"name": "QNetwork", "features": (4,)},
+        "task": {"name": "dqn", "capacity": 100, "learning_starts": 10, "batch_size": 8},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3},
+        "training": {"steps": 2},
+        "evaluation": {"batch_size": 2},
+    }
+    aimodels.train(config, tmp_path, verbose=False)
+    capsys.readouterr()
+    for command in ("play", "elo"):
+        assert main([command, f"--workdir={tmp_path}"]) == 2
+        said = capsys.readouterr()
+        wanted = f"aimodels: aimodels {command} takes a run of task alphazero; this one is DQN"
+        assert (said.out, said.err) == ("", f"{wanted}\n")
 
 
 @pytest.mark.slow

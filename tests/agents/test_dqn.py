@@ -135,6 +135,49 @@ def test_it_learns_only_after_the_start_and_copies_when_it_is_due():
     assert {int(count) for _, count in counted} == {59 - 25}
 
 
+@pytest.mark.parametrize(
+    ("ends", "fraction", "expected"),
+    [
+        ((1.0, 0.1), 0.5, [1.0, 0.55, 0.1, 0.1]),
+        ((0.1, 1.0), 0.5, [0.1, 0.55, 1.0, 1.0]),  # rising
+        ((1.0, 0.1), 0.0, [0.1, 0.1, 0.1, 0.1]),
+        ((1.0, 0.2), 1.0, [1.0, 0.8, 0.6, 0.2]),
+    ],
+)
+def test_epsilon_goes_from_one_end_to_the_other(ends, fraction, expected):
+    seen = jnp.asarray([0, 100, 200, 400])
+    agent = DQN(
+        environment=Gymnax("CartPole-v1"),
+        train_every=4,
+        epsilon=ends,
+        exploration_fraction=fraction,
+        total_steps=100,
+    )
+    np.testing.assert_allclose(agent.epsilon_at(seen), expected, rtol=1e-6)  # float32
+
+
+@pytest.mark.parametrize("learning_starts", [0, 20])
+def test_priorities_come_from_updates_alone(learning_starts):
+    changes = {"task__train_every": 1, "task__n_step": 3, "task__priority_exponent": 0.6}
+    agent = made(small(**changes, task__learning_starts=learning_starts, task__environments=2))
+    state = agent.init(jax.random.key(0), {})
+    step = jax.jit(lambda state, key: agent.train_step(state, {}, key))
+    for number in range(1, 30):
+        before, (state, metrics) = state, step(state, jax.random.key(number))
+        replay, seen = state.extra["replay"], 2 * number
+        assert np.isfinite(metrics["loss"])
+        assert not replay.priorities[seen:].any()
+        # The first example is there with its third step.
+        learns = seen > max(learning_starts, 4)
+        assert learns == any(
+            jax.tree.leaves(jax.tree.map(lambda x, y: (x != y).any(), state.params, before.params))
+        )
+        if not learns:
+            np.testing.assert_array_equal(replay.priorities[:seen], 1)
+            assert float(replay.largest) == 1
+    assert (replay.priorities[: seen - 4] != 1).any()
+
+
 VARIANTS = {
     "plain": {},
     "all": {
@@ -185,4 +228,4 @@ def test_it_says_what_is_wrong(tmp_path):
 @pytest.mark.slow
 def test_cartpole_is_solved(tmp_path):
     result = aimodels.train("experiments/rl/classic_control.py:dqn_cartpole", tmp_path / "run")
-    assert result.metrics["test/training_return"] > 400
+    assert result.metrics["test/return"] >= 475  # gymnasium's threshold

@@ -159,7 +159,7 @@ def test_a_million_frames_of_atari_take_less_than_8_gb():
 def test_priorities_decide_how_often_and_weights_make_up_for_it():
     replay = filled(Prioritised, capacity=20, steps=20, environments=1)
     errors = jnp.arange(20.0)
-    replay = replay.learned(jnp.arange(20), errors)
+    replay = replay.learned(jnp.arange(20), errors, jnp.asarray(True))
     sample = replay.sample(jax.random.key(1), 50_000, 1, 1, 0.9, beta=1.0)
     probability = (np.arange(20) + 1e-6) ** 0.6
     probability /= probability.sum()
@@ -170,6 +170,16 @@ def test_priorities_decide_how_often_and_weights_make_up_for_it():
     np.testing.assert_allclose(sample["weight"], weight / weight.max(), rtol=1e-4)  # float32
     fresh = replay.add(transitions(20, 2, 1))
     np.testing.assert_allclose(fresh.priorities[:2], fresh.largest)
+
+
+@pytest.mark.parametrize("kind", [Replay, Prioritised])
+def test_before_the_first_example_is_whole_its_place_is_returned(kind):
+    for steps in (1, 2):
+        replay = filled(kind, capacity=20, steps=steps, environments=1, block=1)
+        assert not replay.complete(3, 1)
+        sample = replay.sample(jax.random.key(0), 8, 3, 1, 0.9, beta=1.0)
+        np.testing.assert_array_equal(sample["place"], 0)
+        np.testing.assert_array_equal(sample["weight"], 1)
 
 
 def test_small_weights_among_a_million_are_not_lost():

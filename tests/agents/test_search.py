@@ -43,11 +43,10 @@ KNOWN = {
             ([0, 6, 1, 6, 2, 6], 3),  # a row
             ([3, 2, 3, 2, 3, 2], 3),  # a column
             ([3, 0, 3, 0, 3], 3),  # a column of the other's
-            ([1, 0, 2, 0, 3, 0], 0),  # own row at 0 or 4 first: 0 has the column, 4 wins
+            ([6, 1, 6, 2, 0, 3], 4),  # the other's row, which has one end free
         ],
     ),
 }
-KNOWN["connect_four"][1][3] = ([6, 1, 6, 2, 0, 3], 4)  # the other's row, which has one end free
 
 
 @pytest.mark.parametrize("kind", ["puct", "gumbel"])
@@ -111,23 +110,52 @@ def test_who_plays_by_the_tree_loses_no_line_and_others_do():
     tree = game_tree(TIC_TAC_TOE)
     children = tree.children
     of_child = np.where(children >= 0, -tree.values[children], -np.inf)
-    best = jnp.asarray(of_child.argmax(1))
+    best = jax.nn.one_hot(of_child.argmax(1), 9, dtype=bool)
     assert int(lost_lines(tree, best)) == 0
-    # One mistake, the corner answered on the side, loses just what follows from it.
-    mistake = best.at[children[0, 0]].set(1)
-    assert 0 < int(lost_lines(tree, mistake)) < 50
-    first = jnp.asarray(tree.states.legal_action_mask.argmax(1))
-    assert int(lost_lines(tree, first)) == lines_lost_by_hand(tree, np.asarray(first))
+    assert int(lost_lines(tree, of_child == of_child.max(1, keepdims=True))) == 0
+    # One mistake, the corner answered on the side, loses just what follows from it, also where the
+    # right answer is as likely.
+    corner = children[0, 0]
+    alone = best.at[corner].set(jax.nn.one_hot(1, 9, dtype=bool))
+    lost = int(lost_lines(tree, alone))
+    assert 0 < lost < 50
+    assert int(lost_lines(tree, best.at[corner, 1].set(True))) == lost
+    legal = tree.states.legal_action_mask
+    first = jax.nn.one_hot(legal.argmax(1), 9, dtype=bool)
+    last = jax.nn.one_hot(8 - legal[:, ::-1].argmax(1), 9, dtype=bool)
+    for choices in (first, first | last):
+        assert int(lost_lines(tree, choices)) == lines_lost_by_hand(tree, np.asarray(choices))
 
 
-def lines_lost_by_hand(tree, actions):
+def test_all_moves_that_a_search_draws_from_are_choices():
+    """Where each move seems lost, 9 simulations visit each square once, and one is drawn."""
+
+    def evaluate(seen):
+        return jnp.zeros((len(seen), 9)), jnp.ones(len(seen))
+
+    states = states_after(TIC_TAC_TOE, [[], [0, 3, 1, 4]])
+    search = TreeSearch(TIC_TAC_TOE, simulations=9)
+    found = jax.jit(lambda key: search.choices(evaluate, states, key))(jax.random.key(0))
+    assert found[0].all()
+    np.testing.assert_array_equal(np.flatnonzero(found[1]), [2])  # it wins at once
+    player = jax.jit(lambda key: search.player(evaluate)(states, key))
+    drawn = np.stack([player(jax.random.key(key)) for key in range(10)])
+    assert len(np.unique(drawn[:, 0])) > 1
+    assert (drawn[:, 1] == 2).all()
+    gumbel = TreeSearch(TIC_TAC_TOE, simulations=9, kind="gumbel")
+    found = jax.jit(lambda key: gumbel.choices(evaluate, states, key))(jax.random.key(0))
+    np.testing.assert_array_equal(found.sum(1), 1)
+    assert found[1, 2]
+
+
+def lines_lost_by_hand(tree, choices):
     """The same, by playing all of them."""
 
     def lost(number, own):
         if tree.terminated[number]:
             return int(tree.outcome[number] == (-1 if own else 1))
         children = tree.children[number]
-        after = [children[actions[number]]] if own else children[children >= 0]
+        after = children[choices[number]] if own else children[children >= 0]
         return sum(lost(child, not own) for child in after)
 
     roots = [0, *tree.children[0]]
@@ -191,5 +219,9 @@ def test_a_match_gives_each_side_half_of_the_games():
     begun, answered = np.asarray(result).reshape(2, 1000).mean(1)
     assert begun == pytest.approx(-0.297, abs=0.11)
     assert answered == pytest.approx(0.297, abs=0.11)
-    with pytest.raises(UserError, match=r"batch_size: 3 games .* take 4"):
+    # No opening takes the last move from the players.
+    result = jax.jit(lambda key: match(TIC_TAC_TOE, lowest, lowest, 80, key, 9))(jax.random.key(0))
+    np.testing.assert_array_equal(result[:40], -result[40:])
+    assert (result != 0).any()
+    with pytest.raises(UserError, match=r"3 games .* take 4 .*batch_size.* --games"):
         match(game, lowest, lowest, 3, jax.random.key(0))

@@ -117,14 +117,12 @@ def test_training_steps_are_the_textbooks(rule):
         to, reward = table.next_state[s, a, 0], table.reward[s, a, 0]
         done = before.extra["running"].episode_length[0] == 11
         truncated += done
-        best = q[to] == q[to].max()
         values = {
             "q_learning": [q[to].max()],
             "expected_sarsa": [0.7 * q[to].max() + 0.3 * q[to].mean()],
             # What follows a cut is not done: any action's value may have been learned from.
             "sarsa": q[to] if done else [q[to, int(state.extra["action"][0])]],
         }[rule]
-        assert best.any()
         got = np.array(state.params["q"])
         wanted = [q[s, a] + 0.5 * (reward + 0.9 * value - q[s, a]) for value in values]
         nearest = min(wanted, key=lambda value: abs(value - got[s, a]))

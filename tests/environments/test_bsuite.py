@@ -53,6 +53,29 @@ def test_a_bandit_keeps_its_rewards_and_each_setting_has_its_own():
     np.testing.assert_allclose(sorted(first), np.linspace(0, 1, 11), atol=1e-6)  # float32
 
 
+@pytest.mark.parametrize(("setting", "scale"), [(0, 0.001), (7, 0.03), (19, 1000.0)])
+def test_rewards_are_scaled_by_the_levels_of_the_suite(setting, scale):
+    key = jax.random.key(0)
+    for name, action in (("bandit", 3), ("catch", 1)):
+        plain, scaled = (
+            episode(Bsuite(id, setting), lambda seen, a=action: jnp.int32(a), key)[0]
+            for id in (name, f"{name}_scale")
+        )
+        np.testing.assert_allclose(scaled, scale * plain, rtol=1e-6)  # float32
+
+
+@pytest.mark.parametrize(("setting", "deviation"), [(0, 0.1), (7, 0.3), (19, 10.0)])
+def test_rewards_have_the_noise_of_the_suite(setting, deviation):
+    keys = jax.random.split(jax.random.key(0), 2000)
+    plain, noisy = Bsuite("bandit", setting), Bsuite("bandit_noise", setting)
+    state, _ = noisy.reset(keys[0])
+    reward = plain.step(state, jnp.int32(3), keys[0]).reward
+    noise = jax.vmap(lambda key: noisy.step(state, jnp.int32(3), key).reward)(keys) - reward
+    # 4 standard errors
+    assert abs(float(noise.mean())) < 4 * deviation / np.sqrt(2000)
+    assert float(noise.std()) == pytest.approx(deviation, rel=4 / np.sqrt(4000))
+
+
 @pytest.mark.parametrize("setting", [0, 3, 8])
 def test_the_discounting_chain_pays_once_and_a_tenth_more_for_one_action(setting):
     environment = Bsuite("discounting_chain", setting)
@@ -83,6 +106,11 @@ def test_scores_are_those_of_the_suite():
         assert FILE.SCORES[name](mean) == pytest.approx(0.0, abs=1e-9)
     for name, mean in {**best, "memory_len": 0.9, "umbrella_length": 0.9}.items():
         assert FILE.SCORES[name](mean) == pytest.approx(1.0)
+    for name, mean in {"bandit": 0.75, "catch": 0.2, "discounting_chain": 1.05}.items():
+        assert FILE.SCORES[name](mean) == pytest.approx(0.5)
+    for name, threshold in {"deep_sea": 0.099, "memory_len": 0.25, "umbrella_length": 0.5}.items():
+        assert FILE.SCORES[name](threshold - 1e-6) == 0
+        assert FILE.SCORES[name](threshold + 1e-6) == 1
     assert FILE.episodes("deep_sea", 10) == 1_124
     assert FILE.episodes("deep_sea", 20) == FILE.episodes("catch", 0) == 10_000
 

@@ -148,6 +148,20 @@ def test_sticky_actions_do_the_last_one_again():
     assert places.sum() == sum(places[where] for where in chances)
 
 
+def test_values_that_gymnax_does_not_take_are_answered_in_one_line():
+    for fields, message in (
+        ({"id": "DeepSea-bsuite", "arguments": {"size": 0}}, "DeepSea-bsuite, .*'size': 0"),
+        (
+            {"id": "CartPole-v1", "options": {"gravity": "high"}},
+            r"CartPole-v1, .*'gravity': 'high'",
+        ),
+        ({"id": "CartPole-v1", "options": {"max_steps_in_episode": "no"}}, "_episode': 'no'"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            Gymnax(**fields)
+        assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_argument_says_which_there_are():
     with pytest.raises(UserError, match=r"environment.arguments: .*sise.*size"):
         Gymnax("DeepSea-bsuite", arguments={"sise": 5})

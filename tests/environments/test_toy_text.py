@@ -138,6 +138,14 @@ def test_limits_are_the_registrys():
         ("CartPole-v1", {}, "unknown environment"),
         ("FrozenLake-v1", {"map": "8x8"}, "map_name"),
         ("FrozenLake-v1", {"map_name": None}, "desc"),
+        (
+            "FrozenLake-v1",
+            {"map_name": "9x9"},
+            r"environment FrozenLake-v1, options \{'map_name': '9x9'\}: '9x9'",
+        ),
+        ("FrozenLake-v1", {"desc": ("SFX", "FFG")}, r"options.desc: \('SFX', 'FFG'\); .* rows"),
+        ("FrozenLake-v1", {"desc": ("SFF", "FG")}, "options.desc: .* equal length"),
+        ("FrozenLake-v1", {"desc": ("FFF", "FFG")}, "options.desc: .* at least one"),
         ("Taxi-v4", {"fickle_passenger": True}, "fickle_passenger"),
     ],
 )
