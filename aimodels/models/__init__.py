@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from aimodels.models.preactivation_resnet import PreActivationResNet as PreActivationResNet
     from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
+    from aimodels.models.recurrent import RecurrentLanguageModel as RecurrentLanguageModel
     from aimodels.models.recurrent_encoder_decoder import (
         RecurrentEncoderDecoder as RecurrentEncoderDecoder,
     )
@@ -75,6 +76,7 @@ MODELS: dict[str, str] = {
     "MLP": "aimodels.models.mlp:MLP",
     "CNN": "aimodels.models.convolutional:CNN",
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
+    "RecurrentLanguageModel": "aimodels.models.recurrent:RecurrentLanguageModel",
     "OriginalLSTM": "aimodels.models.original_lstm:OriginalLSTM",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "EndToEndMemoryNetwork": "aimodels.models.memory_network:EndToEndMemoryNetwork",
