@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from aimodels.models.ssd import SSD as SSD
     from aimodels.models.ssd import SSD300 as SSD300
     from aimodels.models.t5 import T5 as T5
+    from aimodels.models.temporal_convolutional import TemporalConvNet as TemporalConvNet
     from aimodels.models.text_cnn import TextCNN as TextCNN
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
     from aimodels.models.tsn import TSN as TSN
@@ -81,6 +82,7 @@ MODELS: dict[str, str] = {
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "EndToEndMemoryNetwork": "aimodels.models.memory_network:EndToEndMemoryNetwork",
     "TextCNN": "aimodels.models.text_cnn:TextCNN",
+    "TemporalConvNet": "aimodels.models.temporal_convolutional:TemporalConvNet",
     "GPT": "aimodels.models.gpt:GPT",
     "BERT": "aimodels.models.bert:BERT",
     "T5": "aimodels.models.t5:T5",
