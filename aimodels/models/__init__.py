@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from aimodels.models.preactivation_resnet import PreActivationResNet as PreActivationResNet
     from aimodels.models.preactivation_resnet import WideResNet as WideResNet
     from aimodels.models.recurrent import RecurrentClassifier as RecurrentClassifier
+    from aimodels.models.recurrent import RecurrentLanguageModel as RecurrentLanguageModel
     from aimodels.models.recurrent_encoder_decoder import (
         RecurrentEncoderDecoder as RecurrentEncoderDecoder,
     )
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from aimodels.models.ssd import SSD as SSD
     from aimodels.models.ssd import SSD300 as SSD300
     from aimodels.models.t5 import T5 as T5
+    from aimodels.models.temporal_convolutional import TemporalConvNet as TemporalConvNet
     from aimodels.models.text_cnn import TextCNN as TextCNN
     from aimodels.models.transformer import TransformerClassifier as TransformerClassifier
     from aimodels.models.tsn import TSN as TSN
@@ -75,10 +77,12 @@ MODELS: dict[str, str] = {
     "MLP": "aimodels.models.mlp:MLP",
     "CNN": "aimodels.models.convolutional:CNN",
     "RecurrentClassifier": "aimodels.models.recurrent:RecurrentClassifier",
+    "RecurrentLanguageModel": "aimodels.models.recurrent:RecurrentLanguageModel",
     "OriginalLSTM": "aimodels.models.original_lstm:OriginalLSTM",
     "TransformerClassifier": "aimodels.models.transformer:TransformerClassifier",
     "EndToEndMemoryNetwork": "aimodels.models.memory_network:EndToEndMemoryNetwork",
     "TextCNN": "aimodels.models.text_cnn:TextCNN",
+    "TemporalConvNet": "aimodels.models.temporal_convolutional:TemporalConvNet",
     "GPT": "aimodels.models.gpt:GPT",
     "BERT": "aimodels.models.bert:BERT",
     "T5": "aimodels.models.t5:T5",

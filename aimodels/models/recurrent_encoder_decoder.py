@@ -11,7 +11,7 @@ from aimodels.models.encoder_decoder import given_target
 from aimodels.models.recurrent import CELLS
 from aimodels.modules import Dense, Dropout, Embedding
 from aimodels.modules.recurrent_attention import RecurrentAttention
-from aimodels.modules.recurrent_scan import LSTMState, hidden_of
+from aimodels.modules.recurrent_scan import LSTMState, hidden_of, swapped
 
 Array = jax.Array
 
@@ -84,7 +84,7 @@ class DecoderStep(nn.Module):
             [B, O].
         """
         (state, fed), (vector, is_token) = carry, now
-        layers_first = _swapped(state)
+        layers_first = swapped(state)
         if self.attention == "bahdanau":
             # The state before the token decides where to look (equation 6), and what comes out
             # (A.2.2) is of the state before it too; ours is of the state after it, as nearly all
@@ -101,7 +101,7 @@ class DecoderStep(nn.Module):
             context, _ = self.align(outputs, memory, keys, valid)
             made = jnp.tanh(self.combine(jnp.concatenate([context, outputs], -1)))
             fed_after = made
-        after = _swapped(after)
+        after = swapped(after)
 
         def kept(new: Array, old: Array) -> Array:
             return jnp.where(is_token.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
@@ -250,7 +250,7 @@ class RecurrentEncoderDecoder(nn.Module):
             of_lstm = isinstance(state, LSTMState)
             state = LSTMState(hidden=start, cell=jnp.zeros_like(start)) if of_lstm else start
         else:
-            state = _swapped(state)
+            state = swapped(state)
         if self.attention != "luong":
             fed = fed[:, :0]
         return RecurrentCache(
@@ -282,10 +282,8 @@ class RecurrentEncoderDecoder(nn.Module):
         vectors = self.dropout(self.target_embedding(ids), deterministic=not train)
         decoder: Any = self.decoder  # of two kinds
         if self.attention == "none":
-            made, state = decoder(
-                vectors, lengths=lengths, state=_swapped(cache.state), train=train
-            )
-            carry = (_swapped(state), cache.fed)
+            made, state = decoder(vectors, lengths=lengths, state=swapped(cache.state), train=train)
+            carry = (swapped(state), cache.fed)
         else:
             is_token = jnp.arange(time) < lengths[:, None]
             source = (cache.memory, cache.keys, cache.valid)
@@ -297,8 +295,3 @@ class RecurrentEncoderDecoder(nn.Module):
         logits = self.head(self.dropout(made, deterministic=not train))
         state, fed = carry
         return logits, cache.replace(state=state, fed=fed)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _swapped(state: Any) -> Any:
-    """A state [L, B, H] as [B, L, H], and back."""
-    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), state)

@@ -108,7 +108,8 @@ IMPLEMENTATIONS = {"direct": direct_convolution, "patches": patches_convolution}
 class Conv(nn.Module):
     """A convolution over the last axes but one: inputs [B, *S, C] -> [B, *S', features].
 
-    Parameters as `flax.linen.Conv`: kernel [*kernel_size, C / groups, features], bias [features].
+    Parameters as `flax.linen.Conv`: kernel [*kernel_size, C / groups, features], bias [features];
+    with `weight_norm` also scale [features].
 
     Attributes:
         features: output channels.
@@ -122,6 +123,8 @@ class Conv(nn.Module):
         groups: C and features are split into so many separate convolutions; groups == C is
             depthwise.
         use_bias: add the bias.
+        weight_norm: what goes into a feature is the kernel's direction times a scale, which begins
+            as the kernel's norm (Salimans & Kingma 2016; PyTorch's `weight_norm`).
         initializer: a name of `aimodels.modules.initializers`.
         implementation: "direct" (XLA's convolution), "patches" (a matrix product of patches), or
             "auto": see `choose_implementation`. They agree to rounding.
@@ -138,6 +141,7 @@ class Conv(nn.Module):
     dilation: int | tuple[int, ...] = 1
     groups: int = 1
     use_bias: bool = True
+    weight_norm: bool = False
     initializer: str = "lecun"
     implementation: str = "auto"
     kernel_init: Initializer | None = None
@@ -168,6 +172,9 @@ class Conv(nn.Module):
         shape = (*kernel_size, channels // self.groups, self.features)
         kernel_init = self.kernel_init or kernel_initializer(self.initializer)
         kernel = self.param("kernel", kernel_init, shape, self.param_dtype)
+        if self.weight_norm:
+            norms = jnp.sqrt(jnp.square(kernel).sum(range(rank + 1)))
+            kernel = kernel * (self.param("scale", lambda _: norms) / norms)
         bias = None
         if self.use_bias:
             bias_init = self.bias_init or bias_initializer(self.initializer, math.prod(shape[:-1]))

@@ -84,6 +84,11 @@ def hidden_of(state: Any) -> jax.Array:
     return state.hidden if isinstance(state, LSTMState) else state
 
 
+def swapped(state: Any) -> Any:
+    """A state of layers [L, B, H] as [B, L, H], the batch first as in a cache; and back."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), state)
+
+
 def scan_cell(
     cell: Cell,
     weights: Weights,

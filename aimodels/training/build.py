@@ -9,6 +9,7 @@ import numpy as np
 
 from aimodels.config import Config, call_section, find, with_values
 from aimodels.data.source import ArraySource, Source
+from aimodels.data.text.tokenizers import from_json
 from aimodels.errors import UserError
 from aimodels.tasks.base import Batch, Task
 
@@ -62,6 +63,29 @@ def task_builder(config: Config) -> Callable[[Mapping[str, Any]], Task]:
         )
 
     return build
+
+
+def check_vocabulary(config: Config) -> None:
+    """Whether the model has a place for each id of the data's tokenizer. Reads the data.
+
+    A language model makes ids, each of which the tokenizer must know; other models may have more of
+    them, such as sentinels, or rows of weights that were trained on more.
+
+    Raises:
+      UserError: it has not.
+    """
+    if config.data is None or config.model is None or "vocabulary" not in config.model:
+        return
+    content = call_section("data", config.data.to_dict()).files().get("tokenizer.json")
+    if content is None:
+        return
+    ours, theirs = config.model.vocabulary, from_json(content).vocabulary
+    makes_ids = config.task.name == "language_model"
+    if ours is not None and (theirs > ours or (makes_ids and theirs < ours)):
+        raise UserError(
+            f"config.model.vocabulary is {ours:,}, but the tokenizer of config.data has {theirs:,} "
+            f"tokens; take --config.model.vocabulary={theirs}"
+        )
 
 
 def varied_in_program(config: Config) -> dict[str, tuple]:

@@ -22,6 +22,7 @@ from aimodels.errors import UserError, raised_on_host, unknown
 from aimodels.tasks.base import State
 from aimodels.training import processes
 from aimodels.training.assembly import Assembly, count, prepare_jax
+from aimodels.training.build import check_vocabulary
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
 from aimodels.training.figures import curves_png
@@ -91,6 +92,7 @@ def train(
     stream = sys.stderr if verbose and first else io.StringIO()
     progress = Progress(config.training.steps, label=label, stream=stream)
     assembly = Assembly(config, progress.message)
+    check_vocabulary(config)
     feeds = assembly.feeds()
     evaluator = Evaluator(config, assembly.layout)
     with opened(workdir, config) if first else contextlib.nullcontext(), raised_on_host():

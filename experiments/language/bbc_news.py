@@ -10,36 +10,28 @@ there are no published figures to stand beside. Networks read the first 400 word
 documents are longer. The classical methods read all of them.
 """
 
+import dataclasses
 from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from aimodels.reproduce import Row
+from aimodels.reproduce.text_tables import METHODS, NETWORKS, network, run_method
 
 # A batch is computed at the shortest of these, or of T, that holds it.
 BUCKETS = (200, 300)
 BATCH_SIZE, EPOCHS, EXAMPLES, TESTED = 32, 10, 1485, 424
 OURS = "our own split: no published figure"
-MODELS: dict[str, dict[str, Any]] = {
-    "cnn": {"name": "TextCNN", "embedding_features": 128},
-    "lstm": {"name": "RecurrentClassifier", "features": 128, "embedding_features": 128},
-    "bilstm": {
-        "name": "RecurrentClassifier",
-        "features": 128,
-        "embedding_features": 128,
-        "bidirectional": True,
-    },
-    "transformer": {
-        "name": "TransformerClassifier",
-        "width": 128,
-        "num_layers": 2,
-        "readout": "mean",
-        "max_length": 400,
-    },
+# Of 1,485 documents boosting takes fewer trees, and single words.
+CLASSICAL = METHODS | {
+    "boosting": dataclasses.replace(
+        METHODS["boosting"],
+        fields={"max_iter": 100},
+        counted=dict(METHODS["boosting"].counted) | {"ngrams": (1, 1)},
+    )
 }
-LABELS = {"cnn": "CNN", "lstm": "LSTM", "bilstm": "LSTM, both ways", "transformer": "Transformer"}
-VARIANTS = tuple(MODELS)
+VARIANTS = tuple(NETWORKS)
 
 
 def get_config(variant: str = "cnn") -> ConfigDict:
@@ -47,8 +39,7 @@ def get_config(variant: str = "cnn") -> ConfigDict:
     epoch = -(-EXAMPLES // BATCH_SIZE)
     return ConfigDict(
         {
-            "model": MODELS[variant]
-            | {"num_classes": 5, "vocabulary": 20_000, "dropout_rate": 0.5},
+            "model": network(variant, length=400, num_classes=5, vocabulary=20_000),
             "task": {"name": "sequence_classification", "bucket_lengths": BUCKETS},
             "data": {
                 "name": "bbc_news",
@@ -63,18 +54,6 @@ def get_config(variant: str = "cnn") -> ConfigDict:
     )
 
 
-def run_classical(
-    estimator: str, fields: dict[str, Any], given: dict[str, Any], seed: int
-) -> dict[str, float]:
-    """Test metrics of a scikit-learn classifier of n-grams."""
-    from aimodels.data import make
-    from aimodels.reproduce.text_baselines import text_classifier
-
-    data = make("bbc_news")
-    splits = (data.texts("train"), data.texts("test"))
-    return text_classifier(estimator, fields, *splits, words=data.words, seed=seed, **given)
-
-
 def published() -> list[Row]:
     """Test accuracies in percent, all our own."""
     common: dict[str, Any] = {
@@ -85,33 +64,17 @@ def published() -> list[Row]:
         "scale": 100,
         "decimals": 1,
     }
-    rows = [Row(name=label, variant=model, long=True, **common) for model, label in LABELS.items()]
-    forest = {"features": "counts", "ngrams": (1, 1), "most_frequent": 5000}
-    boosting = {"features": "counts", "ngrams": (1, 1), "most_frequent": 1000, "dense": True}
-    #    label            variant     estimator                fields               features
-    classical: tuple[tuple[str, str, str, dict[str, Any], dict[str, Any]], ...] = (
-        ("naive Bayes", "nb", "MultinomialNB", {"alpha": 1.0}, {}),
-        ("NBSVM", "nbsvm", "NBSVM", {}, {}),
-        ("linear SVM", "svm", "LinearSVC", {"C": 0.5}, {"features": "tfidf"}),
-        ("random forest", "forest", "RandomForestClassifier", {"n_estimators": 200}, forest),
-        (
-            "gradient boosting",
-            "boosting",
-            "HistGradientBoostingClassifier",
-            {"max_iter": 100},
-            boosting,
-        ),
-    )
-    for label, variant, estimator, fields, given in classical:
-        seeded = variant in ("forest", "boosting")
-        rows.append(
-            Row(
-                name=f"{label} (scikit-learn)",
-                variant=variant,
-                run=partial(run_classical, estimator, fields, given),
-                test_examples=None if seeded else TESTED,
-                seconds=30 if variant == "boosting" else 5,
-                **common,
-            )
+    rows = [
+        Row(name=label, variant=name, long=True, **common) for name, (label, _) in NETWORKS.items()
+    ]
+    return rows + [
+        Row(
+            name=f"{method.label} (scikit-learn)",
+            variant=variant,
+            run=partial(run_method, method, {"name": "bbc_news"}, "train", "test"),
+            test_examples=None if method.seeded else TESTED,
+            seconds=30 if variant == "boosting" else 5,
+            **common,
         )
-    return rows
+        for variant, method in CLASSICAL.items()
+    ]

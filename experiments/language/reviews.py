@@ -17,36 +17,17 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from aimodels.reproduce import Row
+from aimodels.reproduce.text_tables import METHODS, NETWORKS, network, run_method
 
 SETS = {"imdb": ("IMDB", 256, 17_431, 4980), "rotten_tomatoes": ("Rotten Tomatoes", 64, 5970, 1706)}
 BATCH_SIZE, EPOCHS = 50, 6
 OURS = "our own split: no published figure"
-MODELS: dict[str, dict[str, Any]] = {
-    "cnn": {"name": "TextCNN", "embedding_features": 128},
-    "lstm": {"name": "RecurrentClassifier", "features": 128, "embedding_features": 128},
-    "bilstm": {
-        "name": "RecurrentClassifier",
-        "features": 128,
-        "embedding_features": 128,
-        "bidirectional": True,
-    },
-    "transformer": {
-        "name": "TransformerClassifier",
-        "width": 128,
-        "num_layers": 2,
-        "readout": "mean",
-        "max_length": 256,
-    },
-}
-LABELS = {
-    "cnn": "CNN",
-    "lstm": "LSTM",
-    "bilstm": "LSTM, both ways",
-    "transformer": "Transformer",
-}
-VARIANTS = (*(f"{model}_imdb" for model in MODELS), "cnn_rotten_tomatoes", "lstm_rotten_tomatoes")
+VARIANTS = (*(f"{name}_imdb" for name in NETWORKS), "cnn_rotten_tomatoes", "lstm_rotten_tomatoes")
 # A batch is computed at the shortest of these, or of T, that holds it.
-BUCKETS = {"imdb": (128, 192), "rotten_tomatoes": (16, 24, 40)}
+BUCKETS = {
+    "imdb": (112, 144, 192),
+    "rotten_tomatoes": (10, 14, 18, 21, 25, 28, 32, 37, 45),
+}
 
 
 def get_config(variant: str = "cnn_imdb") -> ConfigDict:
@@ -56,7 +37,7 @@ def get_config(variant: str = "cnn_imdb") -> ConfigDict:
     epoch = -(-examples // BATCH_SIZE)
     return ConfigDict(
         {
-            "model": MODELS[model] | {"num_classes": 2, "vocabulary": 20_000, "dropout_rate": 0.5},
+            "model": network(model, length=length, num_classes=2, vocabulary=20_000),
             "task": {"name": "sequence_classification", "bucket_lengths": BUCKETS[name]},
             "data": {
                 "name": "reviews",
@@ -72,40 +53,6 @@ def get_config(variant: str = "cnn_imdb") -> ConfigDict:
     )
 
 
-def run_classical(
-    name: str, estimator: str, fields: dict[str, Any], given: dict[str, Any], seed: int
-) -> dict[str, float]:
-    """Test metrics of a scikit-learn classifier of n-grams."""
-    from aimodels.data import make
-    from aimodels.reproduce.text_baselines import text_classifier
-
-    data = make("reviews", dataset=name)
-    splits = (data.texts("train"), data.texts("test"))
-    return text_classifier(estimator, fields, *splits, words=data.words, seed=seed, **given)
-
-
-# Short name -> label, estimator, its fields, what is counted, whether a seed decides it.
-CLASSICAL: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], bool]] = {
-    "nb": ("naive Bayes", "MultinomialNB", {"alpha": 1.0}, {}, False),
-    "nbsvm": ("NBSVM", "NBSVM", {}, {}, False),
-    "svm": ("linear SVM", "LinearSVC", {"C": 0.5}, {"features": "tfidf"}, False),
-    "forest": (
-        "random forest",
-        "RandomForestClassifier",
-        {"n_estimators": 200},
-        {"features": "counts", "ngrams": (1, 1), "most_frequent": 5000},
-        True,
-    ),
-    "boosting": (
-        "gradient boosting",
-        "HistGradientBoostingClassifier",
-        {"max_iter": 200},
-        {"features": "counts", "most_frequent": 1000, "dense": True},
-        True,
-    ),
-}
-
-
 def published() -> list[Row]:
     """Test accuracies in percent, all our own."""
     rows = []
@@ -118,19 +65,20 @@ def published() -> list[Row]:
         "decimals": 1,
     }
     for name, (title, _, _, tested) in SETS.items():
-        for model, label in LABELS.items():
-            variant = f"{model}_{name}"
+        for network_name, (label, _) in NETWORKS.items():
+            variant = f"{network_name}_{name}"
             if variant in VARIANTS:
                 rows.append(Row(name=f"{title}, {label}", variant=variant, long=True, **common))
-        for short, (label, estimator, fields, given, seeded) in CLASSICAL.items():
+        data = {"name": "reviews", "dataset": name}
+        for short, method in METHODS.items():
             rows.append(
                 Row(
-                    name=f"{title}, {label} (scikit-learn)",
+                    name=f"{title}, {method.label} (scikit-learn)",
                     variant=f"{short}_{name}",
-                    run=partial(run_classical, name, estimator, fields, given),
-                    test_examples=None if seeded else tested,
+                    run=partial(run_method, method, data, "train", "test"),
+                    test_examples=None if method.seeded else tested,
                     seconds=40 if name == "imdb" else 5,
-                    long=seeded and name == "imdb",
+                    long=method.seeded and name == "imdb",
                     **common,
                 )
             )

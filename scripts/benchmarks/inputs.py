@@ -88,7 +88,7 @@ def tokens(scratch: Path) -> Callable[[int], float]:
     from aimodels.data.text import corpora, tokenizers
 
     del scratch
-    corpus = corpora.named("tiny_shakespeare")
+    corpus = corpora.CORPORA["tiny_shakespeare"]
     if not corpus.file.is_file():
         corpus.fetch()
     lines = corpus.read().splitlines(keepends=True)

@@ -1,13 +1,18 @@
 """Batches of sequences of like lengths: functions of (seed, step), each example once an epoch."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimodels.config import load_experiment
 from aimodels.data.feed import HostFeed, batch_indices
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError
+
+ROOT = Path(__file__).parents[2]
 
 
 def drawn(size, seed=0):
@@ -44,15 +49,29 @@ def test_a_batch_has_like_lengths_and_batches_come_in_any_order():
     assert (other != batch_indices(20_005, 50, "by_length", 3, 0, 1, given)).any()
 
 
-def test_little_of_a_batch_of_kims_sentences_is_padding(fetched):
-    """Sentences of 1 to 56 words, 20 in the mean, at lengths of 4, 8, ..., 56."""
-    lengths = fetched("sentence_classification", dataset="MR", length=56).load("train")
-    lengths = lengths.gather(np.arange(len(lengths)))["lengths"]
-    indices = batch_indices(len(lengths), 50, "by_length", 0, 0, 173, lengths.tobytes())
-    computed = -(-lengths[indices].max(axis=1) // 4) * 4 * 50
-    assert 1 - lengths[indices].sum() / computed.sum() < 0.1
-    shuffled = batch_indices(len(lengths), 50, "shuffled", 0, 0, 173)
-    assert 1 - lengths[shuffled].mean() / 56 > 0.6
+def of_experiments():
+    """Configs of texts with a class, in batches of like lengths; one for each data set."""
+    found = {}
+    for name in ("kim2014", "bbc_news", "reviews"):
+        experiment = load_experiment(ROOT / f"experiments/language/{name}.py")
+        for variant in experiment.variants:
+            config = experiment.config(variant)
+            if config.training.order == "by_length":
+                found.setdefault(str(config.data), pytest.param(config, id=f"{name}:{variant}"))
+    return list(found.values())
+
+
+@pytest.mark.parametrize("config", of_experiments())
+def test_little_of_a_batch_of_an_experiment_is_padding(fetched, config):
+    source = fetched(**config.data).load(config.training.split)
+    lengths = source.gather(np.arange(len(source)))["lengths"]
+    size = config.training.batch_size
+    epoch = batch_indices(
+        len(lengths), size, "by_length", 0, 0, -(-len(lengths) // size), lengths.tobytes()
+    )
+    sizes = np.array([*sorted(config.task.bucket_lengths), config.data.length])
+    computed = sizes[np.searchsorted(sizes, lengths[epoch].max(axis=1))] * size
+    assert 1 - lengths[epoch].sum() / computed.sum() < 0.1
 
 
 def test_data_without_lengths_are_told():

@@ -44,6 +44,18 @@ COUNTS = {
         models.RecurrentClassifier(6, 10, cell="gru", bidirectional=True, readout="flatten"),
         SIGNALS,
     ),
+    # Bai et al. 2018: 300 K for chorales, 70 K for adding, and copying as their code has it.
+    "tcn chorales": (
+        269_938,
+        models.TemporalConvNet(150, 88, num_levels=2, kernel_size=3, readout="each"),
+        shape(1, 160, 88),
+    ),
+    "tcn adding": (70_369, models.TemporalConvNet(24, 1, kernel_size=8), shape(1, 600, 2)),
+    "tcn copying": (
+        12_530,
+        models.TemporalConvNet(10, 10, kernel_size=8, readout="each"),
+        shape(1, 1020, dtype="int32"),
+    ),
     # LeCun et al. 1998, with every map of C3 connected to all of S2 and no weights in pooling.
     "lenet-5": (
         61_706,

@@ -10,21 +10,20 @@ from aimodels.training.run import train
 TEXT = "the cat sat on the mat. the dog sat on the log. é\n" * 40
 
 
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+MODELS = {
+    "gpt": {"name": "GPT", "width": 16, "num_heads": 2, "num_layers": 1, "max_length": 8},
+    "lstm": {"name": "RecurrentLanguageModel", "features": 16, "max_length": 8},
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def workdir(request, tmp_path_factory):
     """A model of a small file, with a context of 8 tokens."""
     folder = tmp_path_factory.mktemp("text")
     (folder / "own.txt").write_text(TEXT)
     config = {
         "data": {"name": "text", "corpus": str(folder / "own.txt"), "length": 8},
-        "model": {
-            "name": "GPT",
-            "vocabulary": len(set(TEXT)),
-            "width": 16,
-            "num_heads": 2,
-            "num_layers": 1,
-            "max_length": 8,
-        },
+        "model": MODELS[request.param] | {"vocabulary": len(set(TEXT))},
         "task": {"name": "language_model"},
         "optimizer": {"name": "adam", "learning_rate": 1e-2},
         "training": {"steps": 60, "batch_size": 16},

@@ -55,9 +55,23 @@ class Corpus:
         return f"text:{self.name}"
 
     @property
+    def how(self) -> str:
+        """How it gets here."""
+        return "fetched from a mirror, the publisher or a package"
+
+    @property
+    def notes(self) -> str:
+        """What else is known of it."""
+        return f"{self.characters:,} characters"
+
+    @property
     def file(self) -> Path:
         """Where it is kept."""
         return cache_folder() / "corpora" / f"{self.name}.txt"
+
+    def is_ready(self) -> bool:
+        """Whether it is here."""
+        return self.file.is_file()
 
     def read(self) -> str:
         """The whole text, checked by SHA-256."""
@@ -87,6 +101,39 @@ class Corpus:
             raise WayError(f"{archive} is missing")
         (content,) = members(archive, re.compile(self.member)).values()
         return content
+
+
+@dataclasses.dataclass(frozen=True)
+class FileCorpus:
+    """A text file of the user's own, with what a `Corpus` has.
+
+    Attributes:
+      source: its path.
+    """
+
+    source: str
+    validation: float = 0.1
+    licence: str = "your own"
+    citation: str = ""
+    how: str = "read from the file"
+    notes: str = ""
+
+    @property
+    def title(self) -> str:
+        """One line that says what it is."""
+        return f"the file {self.source}"
+
+    def is_ready(self) -> bool:
+        """Reading it tells whether it is there."""
+        return True
+
+    def read(self) -> str:
+        """The whole text. Raises `UserError` as `read_text`."""
+        return read_text(self.source)
+
+    def fetch(self) -> str:
+        """Nothing."""
+        return "nothing to fetch"
 
 
 def _shakespeare() -> str:
@@ -155,16 +202,17 @@ CORPORA = {
 }
 
 
-def named(name: str) -> Corpus:
-    """The corpus of that name. Raises `UserError` if there is none."""
-    if name not in CORPORA:
-        raise unknown("corpus", name, CORPORA)
-    return CORPORA[name]
+def of(corpus: str) -> Corpus | FileCorpus:
+    """What a config calls a corpus: a name, or the path of a text file in UTF-8.
 
-
-def is_file(corpus: str) -> bool:
-    """Whether what a config calls a corpus is the path of a file."""
-    return "/" in corpus or corpus.endswith(".txt")
+    Raises:
+      UserError: it is neither a path nor a known name.
+    """
+    if "/" in corpus or corpus.endswith(".txt"):
+        return FileCorpus(corpus)
+    if corpus not in CORPORA:
+        raise unknown("corpus", corpus, CORPORA)
+    return CORPORA[corpus]
 
 
 def read_text(path: str | Path) -> str:

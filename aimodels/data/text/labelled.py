@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from aimodels.data import splits
 from aimodels.data.base import Dataset, Feature
 from aimodels.data.cache import cache_folder
 from aimodels.data.pretrained import WEIGHTS, fetch_weights, is_fetched, pretrained
@@ -89,8 +90,11 @@ class LabelledTexts(Dataset):
         return re.findall(tokenizer_training.WORD, text.lower())
 
     def texts(self, split: str) -> Texts:
-        """The texts of a whole split."""
-        return self.whole().at(self.rows()[split])
+        """The texts of a split such as `train`, `train[:3200]` or `train+validation`."""
+        rows = self.rows()
+        sizes = {name: len(of_split) for name, of_split in rows.items()}
+        parts = splits.select(split, sizes, self.info().name)
+        return self.whole().at(np.concatenate([rows[name][part] for name, part in parts]))
 
     def load_whole(self, split: str) -> ArraySource:
         """The examples of a whole split."""

@@ -41,12 +41,7 @@ class Text(Dataset):
             raise UserError(
                 f"data.validation is {self.validation}; it takes more than 0, less than 1"
             )
-        if not self._is_file:
-            corpora.named(self.corpus)
-
-    @property
-    def _is_file(self) -> bool:
-        return corpora.is_file(self.corpus)
+        corpora.of(self.corpus)
 
     @classmethod
     def presets(cls) -> tuple[dict[str, str], ...]:
@@ -56,33 +51,31 @@ class Text(Dataset):
     def info(self) -> Info:
         """The facts; of a file there are few before it is read."""
         tokens = Feature((self.length,), "int32")
-        corpus = None if self._is_file else corpora.named(self.corpus)
+        corpus = corpora.of(self.corpus)
         ready = self.is_ready()
         return Info(
             name=f"text:{self.corpus}",
-            title=corpus.title if corpus else f"the file {self.corpus}",
+            title=corpus.title,
             task="classification",
             features={"inputs": tokens, "targets": tokens},
             splits={split: len(self.load_whole(split)) for split in ("train", "validation")}
             if ready
             else {},
             num_classes=self.made.vocabulary if ready else None,
-            licence=corpus.licence if corpus else "your own",
-            citation=corpus.citation if corpus else "",
-            source=corpus.source if corpus else self.corpus,
-            how="fetched from a mirror, the publisher or a package"
-            if corpus
-            else "read from the file",
-            notes=f"{corpus.characters:,} characters" if corpus else "",
+            licence=corpus.licence,
+            citation=corpus.citation,
+            source=corpus.source,
+            how=corpus.how,
+            notes=corpus.notes,
         )
 
     def is_ready(self) -> bool:
         """Whether the text is here."""
-        return self._is_file or corpora.named(self.corpus).file.is_file()
+        return corpora.of(self.corpus).is_ready()
 
     def fetch(self) -> str:
         """Get the corpus."""
-        return "nothing to fetch" if self._is_file else corpora.named(self.corpus).fetch()
+        return corpora.of(self.corpus).fetch()
 
     def load_whole(self, split: str) -> Windows:
         """The train or validation part."""
@@ -98,12 +91,9 @@ class Text(Dataset):
 
     @functools.cached_property
     def _parts(self) -> dict[str, str]:
-        if self._is_file:
-            text, share = corpora.read_text(self.corpus), 0.1
-        else:
-            corpus = corpora.named(self.corpus)
-            text, share = corpus.read(), corpus.validation
-        share = share if self.validation is None else self.validation
+        corpus = corpora.of(self.corpus)
+        text = corpus.read()
+        share = corpus.validation if self.validation is None else self.validation
         middle = int(len(text) * (1 - share))
         return {"train": text[:middle], "validation": text[middle:]}
 

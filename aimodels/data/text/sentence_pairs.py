@@ -55,38 +55,34 @@ class SentencePairs(Dataset):
             raise UserError(
                 f"data.validation is {self.validation}; it takes more than 0, less than 1"
             )
-        if not corpora.is_file(self.corpus):
-            corpora.named(self.corpus)
+        corpora.of(self.corpus)
 
     def info(self) -> Info:
         """The facts; how many pairs there are is not known before they are made."""
-        own = corpora.is_file(self.corpus)
-        corpus = None if own else corpora.named(self.corpus)
+        corpus = corpora.of(self.corpus)
         ids, one = Feature((self.length,), "int32"), Feature((), "int32")
         return Info(
             name="sentence_pairs",
-            title=f"Pairs of stretches of {corpus.title if corpus else self.corpus}",
+            title=f"Pairs of stretches of {corpus.title}",
             task="pre-training",
             features={"inputs": ids, "token_types": ids, "lengths": one, "next_sentence": one},
             splits={},
             num_classes=2,
             class_names=("follows", "random"),
-            licence=corpus.licence if corpus else "your own",
-            citation="Devlin et al. 2019, appendix A.2; the text: "
-            + (corpus.citation if corpus else "your own"),
-            source=corpus.source if corpus else self.corpus,
+            licence=corpus.licence,
+            citation=f"Devlin et al. 2019, appendix A.2; the text: {corpus.citation or 'your own'}",
+            source=corpus.source,
             how="made from a corpus",
             notes="splits: train, validation",
         )
 
     def is_ready(self) -> bool:
         """Whether the text is here."""
-        return corpora.is_file(self.corpus) or corpora.named(self.corpus).file.is_file()
+        return corpora.of(self.corpus).is_ready()
 
     def fetch(self) -> str:
         """Get the corpus."""
-        own = corpora.is_file(self.corpus)
-        return "nothing to fetch" if own else corpora.named(self.corpus).fetch()
+        return corpora.of(self.corpus).fetch()
 
     def load(self, split: str) -> Source:
         """The examples of a split such as `train` or `validation[:100]`; see `Dataset`."""
@@ -114,16 +110,15 @@ def _made(
 ) -> tuple[tokenizers.Tokenizer, dict[str, dict[str, np.ndarray]]]:
     """The tokenizer, and the arrays of each part."""
     del folder
-    name = dataset.corpus
-    text = corpora.read_text(name) if corpora.is_file(name) else corpora.named(name).read()
+    text = corpora.of(dataset.corpus).read()
     documents = [lines for part in text.split("\n\n") if (lines := part.split("\n")) != [""]]
     documents = [[line for line in lines if line.strip()] for lines in documents]
     documents = [lines for lines in documents if lines]
     held_out = max(2, round(dataset.validation * len(documents)))
     if len(documents) - held_out < 2:
         raise UserError(
-            f"data.corpus {name} has {len(documents)} documents, parted by empty lines; pairs take "
-            "4 or more"
+            f"data.corpus {dataset.corpus} has {len(documents)} documents, parted by empty "
+            "lines; pairs take 4 or more"
         )
     parts = {"train": documents[:-held_out], "validation": documents[-held_out:]}
     seen = [line for lines in parts["train"] for line in lines]

@@ -139,8 +139,7 @@ class Words(Dataset):
                 raise UserError(f"data.{field} is {getattr(self, field)}; it takes 1 or more")
         if self.vocabulary is not None and self.vocabulary < 1:
             raise UserError(f"data.vocabulary is {self.vocabulary}; it takes 1 or more, or None")
-        if not corpora.is_file(self.corpus):
-            corpora.named(self.corpus)
+        corpora.of(self.corpus)
 
     @classmethod
     def presets(cls) -> tuple[dict[str, str], ...]:
@@ -149,16 +148,16 @@ class Words(Dataset):
 
     def info(self) -> Info:
         """The facts; how many examples there are is not known before the text is counted."""
-        corpus = None if corpora.is_file(self.corpus) else corpora.named(self.corpus)
+        corpus = corpora.of(self.corpus)
         return Info(
             name=f"{self._kind}:{self.corpus}",
-            title=f"Words of {corpus.title if corpus else f'the file {self.corpus}'}",
+            title=f"Words of {corpus.title}",
             task="word vectors",
             features=self._features,
             splits={},
-            licence=corpus.licence if corpus else "your own",
+            licence=corpus.licence,
             citation="questions: Mikolov et al. 2013, Finkelstein et al. 2002, Hill et al. 2015",
-            source=f"{corpus.source if corpus else self.corpus}; {word_questions.SOURCE}",
+            source=f"{corpus.source}; {word_questions.SOURCE}",
             how="fetched from a mirror, the publisher or a package",
             notes="splits: train, analogies, semantic, syntactic, wordsim353, simlex999",
         )
@@ -174,13 +173,11 @@ class Words(Dataset):
 
     def is_ready(self) -> bool:
         """Whether the text and the questions are here."""
-        here = corpora.is_file(self.corpus) or corpora.named(self.corpus).file.is_file()
-        return here and word_questions.are_here()
+        return corpora.of(self.corpus).is_ready() and word_questions.are_here()
 
     def fetch(self) -> str:
         """Get the corpus and the questions."""
-        lines = [] if corpora.is_file(self.corpus) else [corpora.named(self.corpus).fetch()]
-        return "\n".join([*lines, word_questions.fetch()])
+        return f"{corpora.of(self.corpus).fetch()}\n{word_questions.fetch()}"
 
     def load(self, split: str) -> Source:
         """The examples of a split such as `train` or `wordsim353[:50]`; see `Dataset`."""
@@ -235,6 +232,5 @@ def _counted(
     vocabulary: int | None,
     unit: Literal["line", "paragraph"],
 ) -> Counted:
-    file = corpora.is_file(corpus)
-    text = corpora.read_text(corpus) if file else corpora.named(corpus).read()
+    text = corpora.of(corpus).read()
     return count(text, lowercase=lowercase, min_count=min_count, vocabulary=vocabulary, unit=unit)

@@ -1,14 +1,14 @@
 """Which word translates which: IBM Models 1 and 2 by EM, in NumPy, and their symmetrisation.
 
 Brown et al., "The mathematics of statistical machine translation", Computational Linguistics 19,
-1993, sections 4.1 and 4.2. Both ways are made one by grow-diag-final-and (Och & Ney 2003; Koehn et
-al. 2003).
+1993, sections 4.1 and 4.2. Their Models 3 to 5 (how many words a word gives, and where those go)
+are not built. Both ways are made one by grow-diag-final-and (Och & Ney 2003; Koehn et al. 2003).
 
 NLTK 3.10 has all of this. Its models take 30 seconds an iteration on 29,000 captions, where these
-take less than one; the values that it publishes are reproduced. In a sentence with one word twice
-it shares that word's count among its places; here each place has a count of its own, as in the
-paper. Its grow-diag-final-and asks whether a word is among the names of the two sides, and not
-whether it is aligned, so that all links of both ways are kept: hence one of our own.
+take less than one; the values that it publishes of Models 1 and 2 are reproduced. In a sentence
+with one word twice it shares that word's count among its places; here each place has a count of its
+own, as in the paper. Its grow-diag-final-and asks whether a word is among the names of the two
+sides, and not whether it is aligned, so that all links of both ways are kept: hence one of our own.
 
 Letters: S sentences, W words of all of them, J of target words, l and m the words of a source and
 of its target, i and j places in them, from 1; i = 0 is the empty word, which every source has.

@@ -81,7 +81,7 @@ def test_corpora_of_packages_end_in_texts_that_training_never_sees(corpus, first
     text = "".join(dataset._parts.values())
     assert text.startswith(first)
     assert text.strip().endswith(last)
-    assert len(text) == corpora.named(corpus).characters
+    assert len(text) == corpora.CORPORA[corpus].characters
     windows = dataset.load("validation").gather(np.array([0]))
     assert dataset.made.decode(windows["inputs"][0]) == dataset._parts["validation"][:64]
 
