@@ -121,7 +121,7 @@ def find_objects(loaded: Loaded, dataset: Any, image: Any, threshold: float) -> 
     found: Detections = loaded.predict(pixels[None])
     factor = np.array([image.width, image.height] * 2) / np.tile(corners[0, 2:], 2)
     boxes = np.clip(found.boxes[0] * factor, 0, [image.width, image.height] * 2)
-    labels, known = found.classes[0], dataset.info().class_names
+    labels, known = np.asarray(found.classes[0]), dataset.info().class_names
     names = [known[label] if label < len(known) else f"class {label}" for label in labels]
     objects = [
         {"class": name, "score": float(score), "box": [round(float(side), 2) for side in box]}
