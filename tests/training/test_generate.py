@@ -1,8 +1,14 @@
 """Text from a trained run, by the command: it goes on, again the same, and says what is wrong."""
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import pytest
 
 from aimodels.cli import main
+from aimodels.data import make
+from aimodels.models import generation
 from aimodels.training.generate import stream, tokenizer_of
 from aimodels.training.load import load
 from aimodels.training.run import train
@@ -10,16 +16,15 @@ from aimodels.training.run import train
 TEXT = "the cat sat on the mat. the dog sat on the log. é\n" * 40
 
 
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """A model of a small file, with a context of 8 tokens."""
-    folder = tmp_path_factory.mktemp("text")
+def trained(folder, **tokenizer):
+    """The work folder of a model of a small file, with a context of 8 tokens."""
     (folder / "own.txt").write_text(TEXT)
+    data = {"name": "text", "corpus": str(folder / "own.txt"), "length": 8, **tokenizer}
     config = {
-        "data": {"name": "text", "corpus": str(folder / "own.txt"), "length": 8},
+        "data": data,
         "model": {
             "name": "GPT",
-            "vocabulary": len(set(TEXT)),
+            "vocabulary": make(**data).made.vocabulary,
             "width": 16,
             "num_heads": 2,
             "num_layers": 1,
@@ -32,6 +37,20 @@ def workdir(tmp_path_factory):
     }
     train(config, folder / "run", verbose=False)
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A model of characters."""
+    return trained(tmp_path_factory.mktemp("characters"))
+
+
+@pytest.fixture(scope="module", params=["words", "wordpiece"])
+def word_run(request, tmp_path_factory):
+    """A model of words or parts of words, which has no token for a new line."""
+    sizes = {"words": 10, "wordpiece": 40}
+    kind = request.param
+    return trained(tmp_path_factory.mktemp(kind), tokenizer=kind, vocabulary=sizes[kind])
 
 
 def generate(workdir, capsys, *arguments):
@@ -55,6 +74,37 @@ def test_pieces_join_to_the_text(workdir):
     pieces = list(stream(loaded, tokenizer, "the dog sat on the", tokens=40, seed=3))
     assert len(pieces) > 3
     assert sum(map(len, pieces)) == 40
+
+
+def test_words_are_joined_to_the_prompt_as_the_tokenizer_joins_them(word_run, capsys):
+    loaded, tokenizer = load(word_run), tokenizer_of(word_run)
+    task: Any = loaded.task
+    prompt = tokenizer.encode("the cat")
+    new = generation.generate(
+        task.model,
+        loaded.state.variables,
+        jnp.asarray(prompt)[None],
+        5,
+        jax.random.key(0),
+        temperature=0.0,
+    )
+    expected = tokenizer.decode([*prompt, *new[0].tolist()])
+    assert expected.startswith("the cat")
+    code, text, _ = generate(word_run, capsys, "--prompt=the cat", "--tokens=5", "--temperature=0")
+    assert (code, text) == (0, expected + "\n")
+
+
+def test_where_a_new_line_is_no_token_a_text_begins_behind_a_full_stop(word_run, capsys):
+    code, text, said = generate(word_run, capsys, "--tokens=3", "--temperature=0")
+    assert code == 0, said
+    assert text.startswith(".")
+    assert len(text.strip()) > 1
+
+
+def test_a_text_of_characters_begins_behind_a_new_line(workdir, capsys):
+    code, text, _ = generate(workdir, capsys, "--tokens=3")
+    assert code == 0
+    assert text.startswith("\n")
 
 
 @pytest.mark.parametrize(
