@@ -122,7 +122,9 @@ def parser() -> argparse.ArgumentParser:
     )
     generate = command("generate", "text from a trained language model, as it is made")
     _add_run(generate)
-    generate.add_argument("--prompt", default="\n", help="what the text begins with (a new line)")
+    generate.add_argument(
+        "--prompt", help="what the text begins with (default: a new line, of words a full stop)"
+    )
     generate.add_argument("--tokens", type=_positive, default=500, help="to make (default 500)")
     generate.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (0.8)")
     generate.add_argument("--top_k", type=int, help="choose among the K most probable tokens")

@@ -122,18 +122,19 @@ def _export(options: argparse.Namespace) -> None:
 
 def _generate(options: argparse.Namespace) -> None:
     from aimodels.models.generation import Sampling
-    from aimodels.training.generate import stream, tokenizer_of
+    from aimodels.training.generate import beginning, stream, tokenizer_of
     from aimodels.training.load import load
 
     cuts = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
     sampling = Sampling(**{name: getattr(options, name) for name in cuts})
     tokenizer = tokenizer_of(options.workdir)
     loaded = load(options.workdir, step=options.step, replica=options.replica)
-    shown = options.prompt  # with the first piece: it may be refused
+    prompt = beginning(tokenizer) if options.prompt is None else options.prompt
+    shown = prompt  # with the first piece: it may be refused
     for piece in stream(
         loaded,
         tokenizer,
-        options.prompt,
+        prompt,
         tokens=options.tokens,
         sampling=sampling,
         seed=options.seed,

@@ -49,7 +49,6 @@ class Sampling:
             ("top_k", 1, None),
             ("top_p", 0, 1),
             ("min_p", 0, 1),
-            ("repetition_penalty", 0, None),
         )
         for name, least, most in limits:
             value = getattr(self, name)
@@ -58,6 +57,9 @@ class Sampling:
             ):
                 takes = f"{least} or more" if most is None else f"{least} to {most}"
                 raise UserError(f"{name} is {value}; it takes {takes}")
+        penalty = self.repetition_penalty
+        if penalty is not None and not penalty > 0:
+            raise UserError(f"repetition_penalty is {penalty}; it takes more than 0")
 
     def cut(self, logits: Array, seen: Array) -> Array:
         """Logits [B, V] with -∞ where a token can't be chosen; `seen` [B, V], those there were."""

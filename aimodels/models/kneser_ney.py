@@ -210,7 +210,7 @@ class KneserNey:
         generator = np.random.Generator(np.random.Philox(key=[seed, 0]))
         text = [int(token) for token in prompt]
         for _ in range(count):
-            recent = text[len(text) - len(self.orders) + 1 :] if len(self.orders) > 1 else []
+            recent = text[max(0, len(text) - len(self.orders) + 1) :]
             chances = self.next_probabilities(np.array(recent, np.int64))
             if temperature == 0:
                 text.append(int(chances.argmax()))

@@ -8,13 +8,7 @@ import jax.numpy as jnp
 
 from aimodels.models.inputs import with_channels
 from aimodels.modules import Dense
-
-
-def uniform(scale: float) -> nn.initializers.Initializer:
-    """Even draws from [-scale, scale]."""
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
-        key, shape, dtype, -scale, scale
-    )
+from aimodels.modules.initializers import uniform
 
 
 class OriginalLSTM(nn.Module):

@@ -46,20 +46,24 @@ def glove_loss(
 def adagrad_rows(
     table: Array, squares: Array, ids: Array, gradients: Array, rate: float
 ) -> tuple[Array, Array]:
-    """AdaGrad on some rows (Duchi, Hazan & Singer 2011): those that no id names stay as they are.
+    """AdaGrad on some rows, as in the authors' program: rows that no id names stay as they are.
+
+    A step is rate · g / sqrt(sum), by the sum before it; then the sum grows by (rate · g)², where
+    that of Duchi, Hazan & Singer 2011 has grown by g² before the step.
 
     Args:
       table: [V, ...].
-      squares: sums of squared gradients so far, [V, ...].
+      squares: sums of the squares of rate · gradient so far, [V, ...].
       ids: of rows, int32 [B]; one may come several times.
       gradients: of each, [B, ...].
       rate: the learning rate.
 
     Returns:
-      The table and the sums, to which each gradient's square has come.
+      The table, and the sums to which each square has come.
     """
-    squares = squares.at[ids].add(jnp.square(gradients))
-    return table.at[ids].add(-rate * gradients * jax.lax.rsqrt(squares[ids])), squares
+    steps = rate * gradients
+    table = table.at[ids].add(-steps * jax.lax.rsqrt(squares[ids]))
+    return table, squares.at[ids].add(jnp.square(steps))
 
 
 @dataclasses.dataclass(frozen=True)

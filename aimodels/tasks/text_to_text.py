@@ -104,7 +104,7 @@ class TextToText(Bucketed, SelfFed):
       beams: how many texts a beam search follows; with 1 or more, evaluations translate too, and
         score the translations by BLEU, chrF and NIST.
       length_penalty: α of Wu et al. 2016, see `aimodels.models.generation.beam_search`.
-      data_set: of the run, a `ParallelTexts` where evaluations translate.
+      data_set: of the run; a `ParallelTexts` where evaluations translate.
     """
 
     beams: int = 0
@@ -164,12 +164,15 @@ class TextToText(Bucketed, SelfFed):
         return TranslationMetrics(translations=scores, **vars(metrics))
 
     def translate(self, state: State, batch: Batch) -> Array:
-        """The best translation that the beam finds of each source [B, T]: ids int32 [B, T].
+        """The best translation that the beam finds of each source [B, S]: ids int32 [B, T].
 
-        It ends with `end`, and has nothing else behind.
+        It ends with `end`, and has nothing else behind. T is that of the data set's targets;
+        without a data set the model's `max_length`.
         """
         inputs = batch["inputs"]
-        steps = inputs.shape[1]
+        steps = self.model.max_length
+        if self.data_set is not None:
+            (steps,) = self.data_set.info().features["targets"].shape
         cache = self.model.apply(
             state.variables,
             inputs,

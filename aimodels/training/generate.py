@@ -30,6 +30,11 @@ def tokenizer_of(workdir: str | Path) -> Tokenizer:
         ) from None
 
 
+def beginning(tokenizer: Tokenizer) -> str:
+    """What a text begins behind: a new line, or a full stop where that is no token."""
+    return "\n" if tokenizer.decode(tokenizer.encode("\n")) == "\n" else "."
+
+
 def stream(
     loaded: Loaded,
     tokenizer: Tokenizer,
@@ -39,7 +44,7 @@ def stream(
     sampling: Sampling = PLAIN,
     seed: int = 0,
 ) -> Iterator[str]:
-    """The text behind a prompt, in pieces as they are made.
+    """The text behind a prompt, in pieces as they are made: what joins them to it comes first.
 
     What the model can't read any more, since it is longer than its context, is forgotten but for
     the last half of the context.
@@ -67,7 +72,8 @@ def stream(
     reading = jax.jit(partial(begin, model, sampling=sampling))
     going_on = jax.jit(partial(advance, model, sampling=sampling))
     variables, key = loaded.state.variables, jax.random.key(seed)
-    first, room, given = len(ids), 0, 0  # `given` characters of the text are out
+    first, room = len(ids), 0
+    given = len(tokenizer.decode(ids))  # characters of the text that are out
     decoding: Any = None
     while len(ids) < first + tokens:
         key, begin_key, advance_key = jax.random.split(key, 3)
@@ -82,7 +88,7 @@ def stream(
         decoding, new = going_on(variables, decoding, jax.random.split(advance_key, count))
         room -= count
         ids += new[0].tolist()
-        text = tokenizer.decode(ids[first : first + tokens])
+        text = tokenizer.decode(ids[: first + tokens])
         # Bytes that are no whole character yet may become one.
         whole = (
             len(text.rstrip("\N{REPLACEMENT CHARACTER}"))

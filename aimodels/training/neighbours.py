@@ -38,20 +38,9 @@ class WordVectors:
           UserError: the word isn't known; the message has near ones.
         """
         index = self._known.id_of(word)  # type: ignore[attr-defined]
-        return self._best(self._units[index], [index], count)  # type: ignore[attr-defined]
-
-    def analogy(self, a: str, b: str, c: str, count: int = 1) -> list[tuple[str, float]]:
-        """The d for "a is to b as c is to d", by 3CosAdd, none of the three, with their sums."""
-        given = [self._known.id_of(word) for word in (a, b, c)]  # type: ignore[attr-defined]
-        of_a, of_b, of_c = self._units[given]  # type: ignore[attr-defined]
-        return self._best(of_b - of_a + of_c, given, count)
-
-    def _best(
-        self, direction: np.ndarray, without: list[int], count: int
-    ) -> list[tuple[str, float]]:
-        scores = self._units @ direction  # type: ignore[attr-defined]
-        scores[without] = -np.inf
-        order = np.argsort(-scores, kind="stable")[: min(count, len(scores) - len(set(without)))]
+        scores = self._units @ self._units[index]  # type: ignore[attr-defined]
+        scores[index] = -np.inf
+        order = np.argsort(-scores, kind="stable")[: min(count, len(scores) - 1)]
         return [(self.words[index], float(scores[index])) for index in order]
 
     def save(self, path: str | Path) -> None:

@@ -85,14 +85,14 @@ def images(scratch: Path) -> Callable[[int], float]:
 def tokens(scratch: Path) -> Callable[[int], float]:
     """A function: batches -> seconds, tokenizing as much text as they hold included."""
     from aimodels.data.source import Windows
-    from aimodels.data.text import corpora, tokenizers
+    from aimodels.data.text import corpora, tokenizer_training
 
     del scratch
     corpus = corpora.CORPORA["tiny_shakespeare"]
     if not corpus.file.is_file():
         corpus.fetch()
     lines = corpus.read().splitlines(keepends=True)
-    tokenizer = tokenizers.train("byte_bpe", lines, 512)
+    tokenizer = tokenizer_training.train("byte_bpe", lines, 512)
     batch_size, length = ROWS["gpt"].batch_size, 64
     rng = np.random.default_rng(0)
     at = 0

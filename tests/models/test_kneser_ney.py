@@ -161,3 +161,11 @@ def test_states_go_on_token_by_token(order):
         logs.append(found)
     expected = [model.log_probabilities(text) for text in texts]
     np.testing.assert_allclose(np.array(logs).T, expected, rtol=1e-12)
+
+
+def test_a_text_shorter_than_the_longest_context_is_read_whole():
+    model = KneserNey.fit(RANDOM, 7, 5)
+    for start in range(40):
+        prompt = RANDOM[start : start + 3]
+        likeliest = model.generate(prompt, 1, temperature=0)
+        assert likeliest[0] == model.next_probabilities(prompt).argmax()

@@ -1,5 +1,7 @@
 """Text to text: whole texts that are right, and decoders that read what they write themselves."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,3 +84,16 @@ def test_a_teacher_is_there_as_often_as_asked_for(state):
 def test_a_share_is_a_share():
     with pytest.raises(UserError, match=r"teacher_forcing is 1\.5; it takes 0 to 1"):
         TextToText(MODEL, optax.sgd(0.1), teacher_forcing=1.5)
+
+
+def test_a_target_may_be_longer_than_its_source():
+    # SCAN's commands have 9 words, their actions are 49 with the end.
+    model = RecurrentEncoderDecoder(7, attention="none", features=8, max_length=49)
+    task = TextToText(model, optax.sgd(0.1), end=6)
+    sources = {"inputs": jnp.ones((2, 9), jnp.int32), "lengths": jnp.array([9, 4])}
+    targets = {"targets": jnp.ones((2, 49), jnp.int32), "target_lengths": jnp.array([49, 9])}
+    state = jax.jit(lambda key: task.init(key, sources | targets))(jax.random.key(0))
+    params = jax.tree.map(jnp.zeros_like, state.params)
+    # All tokens are alike: the first is taken, and the end never comes.
+    found = task.predict(dataclasses.replace(state, params=params), sources)
+    assert found.shape == (2, 49)

@@ -1,5 +1,6 @@
 """word2vec and GloVe: losses, updates and what is drawn, against the formulas of the papers."""
 
+import dataclasses
 import types
 
 import jax
@@ -162,7 +163,6 @@ def test_glove_steps_are_adagrad_on_the_rows_of_the_batch():
     task = glove.GloVe(GloVe(vocabulary=len(COUNTS), width=3), dataset, 10)
     batch = {"inputs": jnp.array([[0, 1], [0, 2]]), "targets": jnp.array([5.0, 7.0])}
     state = task.init(jax.random.key(0), batch)
-    after, _ = jax.jit(task.train_step)(state, batch, jax.random.key(1))
 
     def loss(params):
         i, j = batch["inputs"].T
@@ -175,13 +175,18 @@ def test_glove_steps_are_adagrad_on_the_rows_of_the_batch():
             glove.weights_of(batch["targets"]),
         )
 
-    # Squares of each pair's gradient, as pairs come one by one in the authors' program.
+    # As glove.c has it: `temp = eta * gradient`, `W -= temp / sqrt(gradsq)`, `gradsq += temp²`.
     each = jax.jacobian(loss)(state.params)
+    first = {name: jnp.full_like(value, 1.5) for name, value in state.optimizer_state.items()}
+    start = dataclasses.replace(state, optimizer_state=first)
+    after, _ = jax.jit(task.train_step)(start, batch, jax.random.key(1))
     for name, of_pairs in each.items():
-        squares = 1 + np.square(of_pairs).sum(0)
-        expected = state.params[name] - 0.05 * of_pairs.sum(0) / np.sqrt(squares)
+        steps = 0.05 * np.asarray(of_pairs)
+        expected = state.params[name] - steps.sum(0) / np.sqrt(1.5)
+        squares = 1.5 + np.square(steps).sum(0)
         np.testing.assert_allclose(after.optimizer_state[name], squares, rtol=1e-6)
         np.testing.assert_allclose(after.params[name], expected, rtol=1e-5, atol=1e-7)
+    assert all((value == 1).all() for value in state.optimizer_state.values())
     assert (after.params["words"][1:] == state.params["words"][1:]).all()
 
 

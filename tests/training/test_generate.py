@@ -1,8 +1,14 @@
 """Text from a trained run, by the command: it goes on, again the same, and says what is wrong."""
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import pytest
 
 from aimodels.cli import main
+from aimodels.data import make
+from aimodels.models import generation
 from aimodels.training.generate import stream, tokenizer_of
 from aimodels.training.load import load
 from aimodels.training.run import train
@@ -16,14 +22,13 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def workdir(request, tmp_path_factory):
-    """A model of a small file, with a context of 8 tokens."""
-    folder = tmp_path_factory.mktemp("text")
+def trained(folder, model, **tokenizer):
+    """The work folder of a model of a small file, with a context of 8 tokens."""
     (folder / "own.txt").write_text(TEXT)
+    data = {"name": "text", "corpus": str(folder / "own.txt"), "length": 8, **tokenizer}
     config = {
-        "data": {"name": "text", "corpus": str(folder / "own.txt"), "length": 8},
-        "model": MODELS[request.param] | {"vocabulary": len(set(TEXT))},
+        "data": data,
+        "model": MODELS[model] | {"vocabulary": make(**data).made.vocabulary},
         "task": {"name": "language_model"},
         "optimizer": {"name": "adam", "learning_rate": 1e-2},
         "training": {"steps": 60, "batch_size": 16},
@@ -31,6 +36,20 @@ def workdir(request, tmp_path_factory):
     }
     train(config, folder / "run", verbose=False)
     return folder / "run"
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def workdir(request, tmp_path_factory):
+    """A model of characters."""
+    return trained(tmp_path_factory.mktemp("characters"), request.param)
+
+
+@pytest.fixture(scope="module", params=["words", "wordpiece"])
+def word_run(request, tmp_path_factory):
+    """A model of words or parts of words, which has no token for a new line."""
+    sizes = {"words": 10, "wordpiece": 40}
+    kind = request.param
+    return trained(tmp_path_factory.mktemp(kind), "gpt", tokenizer=kind, vocabulary=sizes[kind])
 
 
 def generate(workdir, capsys, *arguments):
@@ -54,6 +73,37 @@ def test_pieces_join_to_the_text(workdir):
     pieces = list(stream(loaded, tokenizer, "the dog sat on the", tokens=40, seed=3))
     assert len(pieces) > 3
     assert sum(map(len, pieces)) == 40
+
+
+def test_words_are_joined_to_the_prompt_as_the_tokenizer_joins_them(word_run, capsys):
+    loaded, tokenizer = load(word_run), tokenizer_of(word_run)
+    task: Any = loaded.task
+    prompt = tokenizer.encode("the cat")
+    new = generation.generate(
+        task.model,
+        loaded.state.variables,
+        jnp.asarray(prompt)[None],
+        5,
+        jax.random.key(0),
+        temperature=0.0,
+    )
+    expected = tokenizer.decode([*prompt, *new[0].tolist()])
+    assert expected.startswith("the cat")
+    code, text, _ = generate(word_run, capsys, "--prompt=the cat", "--tokens=5", "--temperature=0")
+    assert (code, text) == (0, expected + "\n")
+
+
+def test_where_a_new_line_is_no_token_a_text_begins_behind_a_full_stop(word_run, capsys):
+    code, text, said = generate(word_run, capsys, "--tokens=3", "--temperature=0")
+    assert code == 0, said
+    assert text.startswith(".")
+    assert len(text.strip()) > 1
+
+
+def test_a_text_of_characters_begins_behind_a_new_line(workdir, capsys):
+    code, text, _ = generate(workdir, capsys, "--tokens=3")
+    assert code == 0
+    assert text.startswith("\n")
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,7 @@ def decoded(content: bytes, where: str, file: str = "FILE") -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{where} is not UTF-8: byte {error.start:,} is 0x{content[error.start]:02x}; "
+            f"{where} is not UTF-8: byte {len(content) - len(error.object) + error.start:,} is "
+            f"0x{error.object[error.start]:02x}; "
             f"convert it with: iconv -f ISO-8859-1 -t UTF-8 {file}"
         ) from error

@@ -5,6 +5,7 @@ Devlin et al. 2019, section 3.1, task 2 and appendix A.2, and their code.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -111,8 +112,8 @@ def _made(
     """The tokenizer, and the arrays of each part."""
     del folder
     text = corpora.of(dataset.corpus).read()
-    documents = [lines for part in text.split("\n\n") if (lines := part.split("\n")) != [""]]
-    documents = [[line for line in lines if line.strip()] for lines in documents]
+    parts = [part.split("\n") for part in re.split(r"\r?\n\s*\r?\n", text)]
+    documents = [[line for line in lines if line.strip()] for lines in parts]
     documents = [lines for lines in documents if lines]
     held_out = max(2, round(dataset.validation * len(documents)))
     if len(documents) - held_out < 2:

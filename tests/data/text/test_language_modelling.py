@@ -47,6 +47,13 @@ def test_sources_in_memory_are_held_as_they_are():
     assert feed.arrays["inputs"] is source.arrays["inputs"]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_the_byte_that_is_no_utf_8_is_named_by_its_place_in_the_file(mark):
+    content = mark + b"caf\xe9 au lait"
+    with pytest.raises(UserError, match=rf"byte {len(mark) + 3} is 0xe9"):
+        corpora.decoded(content, "this")
+
+
 def test_the_parts_of_a_file_share_no_character(tmp_path):
     file = tmp_path / "own.txt"
     file.write_text("abcdefghij" * 10)
