@@ -7,7 +7,9 @@ Methods in Ecology and Evolution 2020; photographs of NEON's sites.
 import dataclasses
 import functools
 import io
+import itertools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,7 @@ SHA256 = "2a474d67f21119b423f83eeef5a17b84f5b8c61478ae6206598a23aa4d441f57"
 NAMES = ("Tree", "Alive", "Dead")  # in the annotations: one class here
 MOST_BOXES = 64
 LEAST_LEFT = 0.4  # of a box in a tile, else it is left out
+Tile = tuple[np.ndarray, np.ndarray, np.ndarray]  # pixels, boxes, labels
 WANTED = re.compile(r"deepforest/data/(?P<name>[^/]+\.(?:xml|png|tif))")
 
 
@@ -42,7 +45,8 @@ WANTED = re.compile(r"deepforest/data/(?P<name>[^/]+\.(?:xml|png|tif))")
 class TreeBoxes(Dataset):
     """Trees from above: `inputs` [B, H, W, 3] uint8, `boxes`, `labels` (0), see `detection`.
 
-    Photographs are cut into square tiles; those for training overlap by half.
+    Photographs are cut into square tiles. Those for training overlap by half and hold a tree; those
+    of the test lie side by side, all of them, with black beyond the photograph's border.
 
     Attributes:
       tile: side of a tile in pixels of the photograph, of 0.1 m each.
@@ -71,7 +75,9 @@ class TreeBoxes(Dataset):
             citation="Weinstein et al., DeepForest, Methods in Ecology and Evolution 2020",
             source=f"Python package {PACKAGE}",
             how="fetched from PyPI (20 MB)",
-            notes="the split is our own, by photographs: no published table uses it",
+            notes="the split is our own, by photographs: no published table uses it; since version "
+            "2 the test's tiles lie side by side, and those without a tree count (in version 1 the "
+            "last of a row overlapped, and tiles without a tree were left out)",
         )
 
     def is_ready(self) -> bool:
@@ -79,7 +85,7 @@ class TreeBoxes(Dataset):
         return all((_folder() / name).is_file() for name in _names())
 
     def load_whole(self, split: str) -> ArraySource:
-        """The tiles of a split that hold a tree."""
+        """The tiles of a split."""
         return _whole(str(_folder()), split, self.tile)
 
     def fetch(self) -> str:
@@ -104,43 +110,65 @@ def _whole(folder: str, split: str, side: int) -> ArraySource:
                 pixels = np.asarray(file.convert("RGB"))
         except (OSError, ValueError) as error:
             raise damaged("tree_boxes", Path(folder) / annotation, str(error)) from error
-        step = side // 2 if split == "train" else side
-        examples += tiles(pixels, boxes, np.zeros_like(labels), side, step)
+        cut = overlapping_tiles if split == "train" else separate_tiles
+        examples += cut(pixels, boxes, np.zeros_like(labels), side)
     names, fields = ("inputs", "boxes", "labels"), zip(*examples, strict=True)
     return ArraySource({name: np.stack(arrays) for name, arrays in zip(names, fields, strict=True)})
 
 
-def tiles(
-    pixels: np.ndarray, boxes: np.ndarray, labels: np.ndarray, side: int, step: int
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Square tiles of a photograph that hold a box; the last of a row lies at the border.
+def overlapping_tiles(
+    pixels: np.ndarray, boxes: np.ndarray, labels: np.ndarray, side: int
+) -> list[Tile]:
+    """Tiles that overlap by half, those that hold a box: for training.
+
+    The last of a row lies at the border.
 
     Args:
       pixels: [H, W, 3], both sides of `side` or more.
       boxes: [M, 4].
       labels: [M].
       side: of a tile.
-      step: between two tiles.
 
     Returns:
       For each tile its pixels [side, side, 3], boxes [N, 4] and labels [N]; boxes of which less
       than `LEAST_LEFT` lies in it are left out.
     """
+    rows, columns = (
+        [*range(0, length - side, side // 2), length - side] for length in pixels.shape[:2]
+    )
+    found = _tiles_at(rows, columns, pixels, boxes, labels, side)
+    return [tile for tile in found if (tile[2] >= 0).any()]
+
+
+def separate_tiles(
+    pixels: np.ndarray, boxes: np.ndarray, labels: np.ndarray, side: int
+) -> list[Tile]:
+    """All tiles, side by side, so that every pixel counts once: for the test.
+
+    What is beyond the border is black. Args and returns as of `overlapping_tiles`.
+    """
+    rows, columns = (range(0, length, side) for length in pixels.shape[:2])
+    missing_rows, missing_columns = (-length % side for length in pixels.shape[:2])
+    pixels = np.pad(pixels, ((0, missing_rows), (0, missing_columns), (0, 0)))
+    return _tiles_at(rows, columns, pixels, boxes, labels, side)
+
+
+def _tiles_at(
+    rows: Iterable[int],
+    columns: Iterable[int],
+    pixels: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    side: int,
+) -> list[Tile]:
     found = []
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    for top in _starts(pixels.shape[0], side, step):
-        for left in _starts(pixels.shape[1], side, step):
-            inside = np.clip(boxes - np.array([left, top] * 2), 0, side)
-            shares = (inside[:, 2:] - inside[:, :2]).prod(1) >= LEAST_LEFT * areas
-            if shares.any():
-                tile = pixels[top : top + side, left : left + side]
-                kept = padded(inside[shares], labels[shares], (side, side), MOST_BOXES)
-                found.append((tile, *kept))
+    for top, left in itertools.product(rows, columns):
+        inside = np.clip(boxes - np.array([left, top] * 2), 0, side)
+        there = (inside[:, 2:] - inside[:, :2]).prod(1) >= LEAST_LEFT * areas
+        kept = padded(inside[there], labels[there], (side, side), MOST_BOXES)
+        found.append((pixels[top : top + side, left : left + side], *kept))
     return found
-
-
-def _starts(length: int, side: int, step: int) -> list[int]:
-    return [*range(0, length - side, step), length - side]
 
 
 def _folder() -> Path:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from aimodels.data import make
 from aimodels.data.detection import padded, read_voc, resized
-from aimodels.data.tree_boxes import tiles
+from aimodels.data.tree_boxes import overlapping_tiles, separate_tiles
 from aimodels.errors import UserError
 
 
@@ -67,17 +67,36 @@ def test_broken_annotations_are_refused(content):
         read_voc(content, ("cat",))
 
 
-def test_tiles_hold_every_box_that_is_whole_in_them():
-    pixels = np.arange(30 * 50 * 3, dtype=np.uint32).astype(np.uint8).reshape(30, 50, 3)
-    boxes = np.array([[2, 2, 8, 8], [38, 20, 50, 30], [18, 3, 24, 9]])
-    found = tiles(pixels, boxes, np.zeros(3, int), 20, 20)
-    # Columns 0, 20, 30 and rows 0, 10; those without a box are left out.
-    kept = [labels[labels >= 0].size for _, _, labels in found]
-    assert sum(kept) == 3
+PHOTOGRAPH = np.arange(30 * 50 * 3, dtype=np.uint32).astype(np.uint8).reshape(30, 50, 3)
+# The third lies where the last tile of a row of overlapping ones would see it again; the fourth is
+# half in one tile and half in the next.
+TREES = np.array([[2, 2, 8, 8], [43, 20, 50, 30], [31, 3, 37, 9], [16, 12, 24, 18]])
+
+
+def test_tiles_for_training_overlap_and_hold_a_box():
+    found = overlapping_tiles(PHOTOGRAPH, TREES, np.zeros(4, int), 20)
+    # Four columns and two rows of them.
+    assert all((labels >= 0).any() for _, _, labels in found)
+    assert sum(labels[labels >= 0].size for _, _, labels in found) > len(TREES)
     tile, own, _ = found[0]
-    np.testing.assert_array_equal(tile, pixels[:20, :20])
+    np.testing.assert_array_equal(tile, PHOTOGRAPH[:20, :20])
     np.testing.assert_array_equal(own[0], [2, 2, 8, 8])
     assert all(tile.shape == (20, 20, 3) for tile, _, _ in found)
+
+
+def test_tiles_for_the_test_lie_beside_each_other_and_all_count():
+    found = separate_tiles(PHOTOGRAPH, TREES, np.zeros(4, int), 20)
+    counts = [labels[labels >= 0].size for _, _, labels in found]
+    # Two rows of three; the half of the fourth tree that is in each of two tiles is a tree there.
+    assert counts == [2, 2, 0, 0, 0, 1]
+    assert sum(counts) == len(TREES) + 1
+    for number, (tile, _, _) in enumerate(found):
+        top, left = 20 * (number // 3), 20 * (number % 3)
+        there = PHOTOGRAPH[top : top + 20, left : left + 20]
+        np.testing.assert_array_equal(tile[: len(there), : there.shape[1]], there)
+        assert not tile[len(there) :].any()
+        assert not tile[:, there.shape[1] :].any()
+    np.testing.assert_array_equal(found[1][1][0], [11, 3, 17, 9])
 
 
 def test_settings_out_of_range_are_told():
@@ -137,7 +156,7 @@ def test_trees_of_one_photograph_are_in_one_part(fetched):
     for split, size in sizes.items():
         batch = dataset.load(split).gather(np.arange(size))
         assert batch["inputs"].shape == (size, 256, 256, 3)
-        assert (batch["labels"] >= 0).any(1).all()
+        assert (batch["labels"] >= 0).any(1).all() == (split == "train")
         assert set(np.unique(batch["labels"])) == {-1, 0}
     from aimodels.data.tree_boxes import IMAGES
 
