@@ -95,6 +95,16 @@ def resized(
     return pixels, np.asarray(boxes, np.float64).reshape(-1, 4) * np.tile(exact, 2)
 
 
+def tile_starts(length: int, side: int) -> list[int]:
+    """Where tiles begin that overlap by half, the last of which ends with the photograph.
+
+    Args:
+      length: of the photograph, `side` or more.
+      side: of a tile.
+    """
+    return [*range(0, length - side, side // 2), length - side]
+
+
 def read_voc(content: bytes, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The boxes [M, 4] and labels [M] of an annotation in PASCAL VOC's XML.
 

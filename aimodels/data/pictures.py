@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from aimodels.data.base import Info
-from aimodels.data.masks import draw_masks
+from aimodels.data.masks import colour_of, draw_masks
 
 # Examples that a picture is drawn from: the first of the first split.
 EXAMPLES = 2000
@@ -99,34 +99,54 @@ def _images(groups: dict[str, np.ndarray]) -> Any:
 
 def _boxes(info: Info, batch: dict[str, np.ndarray]) -> Any:
     """The first images, with a box and a name around each object; below it their masks."""
-    from matplotlib import colormaps
-    from matplotlib.patches import Rectangle
-
     columns = min(SCENES, len(batch["inputs"]))
     masks = batch.get("targets")
     figure, axes = _figure(1 if masks is None else 2, columns, 2.2, 2.2)
     for number in range(columns):
         image, axis = batch["inputs"][number], axes[0, number]
         axis.imshow(_displayable(image), interpolation="nearest")
-        for box, label in zip(batch["boxes"][number], batch["labels"][number], strict=True):
-            if label >= 0:
-                color = colormaps["tab20"](label % 20)
-                left, top, right, bottom = (float(side) - 0.5 for side in box)
-                corner, sides = (left, top), (right - left, bottom - top)
-                axis.add_patch(Rectangle(corner, *sides, fill=False, color=color, linewidth=1.2))
-                name = _class_name(info, label)
-                axis.text(left, top, name, color="white", fontsize=5, va="bottom", bbox=_tag(color))
+        labels = batch["labels"][number]
+        objects = [
+            {"class": _class_name(info, label), "box": [float(side) for side in box]}
+            for box, label in zip(batch["boxes"][number], labels, strict=True)
+            if label >= 0
+        ]
+        # As masks number them, whose class 0 is the background.
+        colours = {_class_name(info, label): colour_of(label + 1) / 255 for label in set(labels)}
+        draw_objects(axis, objects, colours)
         if masks is not None:
-            colors = np.array(
-                [(1, 1, 1), *(colormaps["tab20"](each % 20)[:3] for each in range(20))]
-            )
-            shown = np.where(masks[number] > 0, (masks[number] - 1) % 20 + 1, 0)
-            axes[1, number].imshow(colors[shown], interpolation="nearest")
+            white = np.full(image.shape, 255, np.uint8)
+            drawn = draw_masks(white, masks[number], clear=(0,), opacity=1.0)
+            axes[1, number].imshow(drawn, interpolation="nearest")
     return figure
 
 
-def _tag(color: Any) -> dict[str, Any]:
-    return {"facecolor": color, "edgecolor": "none", "pad": 0.5}
+def draw_objects(axis: Any, objects: list[dict[str, Any]], colours: dict[str, Any]) -> None:
+    """A box around each object, with its class and, if it has one, score, in the class's colour.
+
+    Args:
+      axis: has the image already, in its pixels.
+      objects: `{"class", "box": [left, top, right, bottom]}`, with a "score" or without; the first
+        are drawn on top.
+      colours: of the classes.
+    """
+    from matplotlib.patches import Rectangle
+
+    for each in reversed(objects):
+        left, top, right, bottom = (side - 0.5 for side in each["box"])
+        colour = colours[each["class"]]
+        sides = right - left, bottom - top
+        axis.add_patch(Rectangle((left, top), *sides, fill=False, color=colour, linewidth=1.5))
+        axis.text(
+            left,
+            top,
+            f"{each['class']} {each['score']:.0%}" if "score" in each else each["class"],
+            color="white",
+            fontsize=6,
+            va="bottom",
+            clip_on=True,
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
+        )
 
 
 def _displayable(image: np.ndarray) -> np.ndarray:

@@ -11,12 +11,13 @@ import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from aimodels.data.base import Dataset, Info
 from aimodels.data.cache import cache_folder, damaged, keep, missing, sha256_of_files
-from aimodels.data.detection import detection_features, padded, read_voc
+from aimodels.data.detection import detection_features, padded, read_voc, tile_starts
 from aimodels.data.fetching import Files, WayError, first_that_works, python_package
 from aimodels.data.source import ArraySource
 from aimodels.errors import UserError
@@ -52,6 +53,7 @@ class TreeBoxes(Dataset):
       tile: side of a tile in pixels of the photograph, of 0.1 m each.
     """
 
+    resize: ClassVar[str] = "tiles"  # how a detector of these is shown other photographs
     tile: int = 256
 
     def __post_init__(self) -> None:
@@ -133,9 +135,7 @@ def overlapping_tiles(
       For each tile its pixels [side, side, 3], boxes [N, 4] and labels [N]; boxes of which less
       than `LEAST_LEFT` lies in it are left out.
     """
-    rows, columns = (
-        [*range(0, length - side, side // 2), length - side] for length in pixels.shape[:2]
-    )
+    rows, columns = (tile_starts(length, side) for length in pixels.shape[:2])
     found = _tiles_at(rows, columns, pixels, boxes, labels, side)
     return [tile for tile in found if (tile[2] >= 0).any()]
 

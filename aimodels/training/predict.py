@@ -1,6 +1,8 @@
 """Shows what a trained run finds in images: a picture, and the same as plain data."""
 
 import dataclasses
+import functools
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -11,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from aimodels.config import call_section
-from aimodels.data.detection import resized
+from aimodels.data.detection import Resizing, resized, tile_starts
 from aimodels.data.image_files import find_images, open_image
 from aimodels.data.masks import colour_of
+from aimodels.data.pictures import draw_objects
 from aimodels.errors import UserError
-from aimodels.modules.suppression import Detections
+from aimodels.modules.suppression import Detections, non_maximum_suppression
 from aimodels.tasks.detection import Detection
 from aimodels.tasks.segmentation import Segmentation
 from aimodels.training.build import abstract_batch
@@ -50,6 +53,8 @@ class Shown:
 
 # From a run, its data set, an image of Pillow and a threshold to what was found.
 Finder = Callable[[Loaded, Any, Any, float], Shown]
+# Boxes [K, 4] in pixels of the image, scores [K] and classes [K].
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def predict(
@@ -112,27 +117,63 @@ def predict(
 def find_objects(loaded: Loaded, dataset: Any, image: Any, threshold: float) -> Shown:
     """The objects that a detector finds in an image of Pillow.
 
-    The image is brought to the size that the data set has, and the boxes back to the image's.
+    It sees the image as its data set made its own: brought to their size, or tile by tile.
     """
-    size = _image_size(loaded)
     how: Any = getattr(dataset, "resize", "stretch")
-    corners = np.array([[0.0, 0.0, image.width, image.height]])
-    pixels, corners = resized(image, corners, size, how)
-    found: Detections = loaded.predict(pixels[None])
-    factor = np.array([image.width, image.height] * 2) / np.tile(corners[0, 2:], 2)
-    boxes = np.clip(found.boxes[0] * factor, 0, [image.width, image.height] * 2)
-    labels, known = np.asarray(found.classes[0]), dataset.info().class_names
+    look = _look_at_tiles if how == "tiles" else functools.partial(_look_at_whole, how=how)
+    boxes, scores, labels = look(loaded, image, _image_size(loaded))
+    boxes = np.clip(boxes, 0, [image.width, image.height] * 2)
+    known = dataset.info().class_names
     names = [known[label] if label < len(known) else f"class {label}" for label in labels]
     objects = [
         {"class": name, "score": float(score), "box": [round(float(side), 2) for side in box]}
-        for box, score, name, there in zip(
-            boxes, found.scores[0], names, found.mask[0], strict=True
-        )
-        if there and score >= threshold
+        for box, score, name in zip(boxes, scores, names, strict=True)
+        if score >= threshold
     ]
     # As a segmenter numbers them, whose class 0 is the background.
     colours = dict(zip(names, colour_of(labels + 1) / 255, strict=True))
     return Shown({"objects": objects}, lambda axis: draw_objects(axis, objects, colours))
+
+
+def _look_at_whole(loaded: Loaded, image: Any, size: tuple[int, int], *, how: Resizing) -> Found:
+    """What is found in the image brought to a size."""
+    corners = np.array([[0.0, 0.0, image.width, image.height]])
+    pixels, corners = resized(image, corners, size, how)
+    boxes, scores, labels = _found(loaded.predict(pixels[None]))
+    return (
+        boxes * np.array([image.width, image.height] * 2) / np.tile(corners[0, 2:], 2),
+        scores,
+        labels,
+    )
+
+
+def _look_at_tiles(loaded: Loaded, image: Any, size: tuple[int, int]) -> Found:
+    """What is found in tiles that overlap by half, once: suppression goes over all of them."""
+    pixels = np.asarray(image.convert("RGB"))
+    missing = [max(0, side - have) for side, have in zip(size, pixels.shape, strict=False)]
+    pixels = np.pad(pixels, (*((0, count) for count in missing), (0, 0)))
+    starts = [tile_starts(have, side) for have, side in zip(pixels.shape, size, strict=False)]
+    found = []
+    for top, left in itertools.product(*starts):
+        tile = pixels[top : top + size[0], left : left + size[1]]
+        boxes, scores, labels = _found(loaded.predict(tile[None]))
+        found.append((boxes + np.array([left, top] * 2), scores, labels))
+    boxes, scores, labels = (np.concatenate(each) for each in zip(*found, strict=True))
+    kept = non_maximum_suppression(
+        jnp.asarray(boxes[None]),
+        jnp.asarray(scores[None]),
+        threshold=loaded.task.iou_threshold,  # pyright: ignore[reportAttributeAccessIssue]
+        classes=jnp.asarray(labels[None]),
+    )
+    order = np.asarray(kept.index[0])[np.asarray(kept.mask[0])]
+    return boxes[order], scores[order], labels[order]
+
+
+def _found(detections: Detections) -> Found:
+    """Boxes [K, 4], scores [K] and classes [K] of one image, by falling score."""
+    found: Any = detections  # NumPy's arrays, out of `Loaded.predict`
+    there = found.mask[0]
+    return found.boxes[0][there], found.scores[0][there], found.classes[0][there]
 
 
 def find_pixels(loaded: Loaded, dataset: Any, image: Any, threshold: float) -> Shown:
@@ -145,27 +186,6 @@ FINDERS: tuple[tuple[type, Finder], ...] = (
     (Detection, find_objects),
     (Segmentation, find_pixels),
 )
-
-
-def draw_objects(axis: Any, objects: list[dict[str, Any]], colours: dict[str, Any]) -> None:
-    """A box around each object, with its class and score, in the class's colour."""
-    from matplotlib.patches import Rectangle
-
-    for each in reversed(objects):  # the best on top
-        left, top, right, bottom = (side - 0.5 for side in each["box"])
-        colour = colours[each["class"]]
-        sides = right - left, bottom - top
-        axis.add_patch(Rectangle((left, top), *sides, fill=False, color=colour, linewidth=1.5))
-        axis.text(
-            left,
-            top,
-            f"{each['class']} {each['score']:.0%}",
-            color="white",
-            fontsize=6,
-            va="bottom",
-            clip_on=True,
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
-        )
 
 
 def draw_predictions(

@@ -10,9 +10,10 @@ from PIL import Image
 
 import aimodels
 from aimodels.cli import main
+from aimodels.data import make
 from aimodels.errors import UserError
 from aimodels.models import backbones
-from aimodels.training.predict import predict
+from aimodels.training.predict import find_objects, predict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
 from tiny_detectors import SIZE, TinyTrunk, pictures
@@ -81,6 +82,26 @@ def test_boxes_are_in_the_pixels_of_the_file(run, capsys, tmp_path):
         assert distances.min() < 12
         assert each["class"] == f"class {BATCH['labels'][0][distances.argmin()]}"
         assert each["score"] > 0.5
+
+
+def test_a_photograph_is_looked_at_tile_by_tile(run):
+    """Where a data set cuts its photographs into tiles, nothing is shrunk or lost."""
+    rows = [np.concatenate([BATCH["inputs"][n] for n in row], 1) for row in ((0, 1, 5), (2, 5, 3))]
+    # Its last row and column are less than a tile.
+    photograph = np.concatenate(rows)[: 2 * SIZE - 4, : 3 * SIZE - 4]
+    loaded = aimodels.load(run[0] / "run")
+
+    class Tiled(type(make("random_images"))):
+        resize = "tiles"
+
+    found = find_objects(loaded, Tiled(), Image.fromarray(photograph), 0.5).about["objects"]
+    offsets = {0: (0, 0), 1: (SIZE, 0), 2: (0, SIZE), 3: (2 * SIZE, SIZE)}
+    for number, offset in offsets.items():
+        for box in BATCH["boxes"][number][:2] + np.array(offset * 2):
+            distances = [np.abs(box - np.array(each["box"])).max() for each in found]
+            assert sum(distance < 6 for distance in distances) == 1
+    small = find_objects(loaded, Tiled(), Image.fromarray(photograph[:40, :50]), 0.5)
+    assert all(max(each["box"][2:]) <= 50 for each in small.about["objects"])
 
 
 def test_what_it_cannot_do_is_told(run, tmp_path):
