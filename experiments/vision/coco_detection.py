@@ -15,8 +15,10 @@ SSD300 and Faster R-CNN are those of torchvision's table with its training comma
 - TFDS numbers the 80 classes without gaps: torchvision's heads have 91.
 - Sizes of boxes, for mAP/small and its like, are those of the resized image.
 
-Their trunks begin from ImageNet in the originals. Faster R-CNN's norms are frozen: it makes sense
-with such weights alone.
+Their trunks begin from ImageNet in the originals. Faster R-CNN, whose norms and first stages are
+frozen, begins so here too: with torchvision's ResNet50_Weights.IMAGENET1K_V1, whose file
+(download.pytorch.org/models/resnet50-0676ba61.pth) lies in the folder that the command runs in, or
+elsewhere with --config.init_from.path. The others begin at random.
 """
 
 from typing import Any
@@ -30,6 +32,7 @@ IMAGENET = {"name": "standardize", "mean": (0.485, 0.456, 0.406), "std": (0.229,
 TORCHVISION = "torchvision 0.28, table of object detection weights (COCO val2017)"
 YOLO = "Redmon & Farhadi 2018, YOLOv3, figures 1 and 3 (COCO test-dev)"
 CLASSES = 80
+BEGINS_AT_RANDOM = "Ours begins without the weights of ImageNet."
 
 
 def _steps(epochs: int, batch_size: int) -> int:
@@ -42,6 +45,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "task": {"name": "faster_rcnn", "by_size": True, "candidates": 1000},
         "size": (800, 1344),
         "resize": "pad",
+        "init_from": {
+            "path": "resnet50-0676ba61.pth",
+            "naming": "torchvision",
+            "model": "resnet50",
+            "new": ("^(?!backbone/)",),
+            "ignore": ("/head/",),
+            # A frozen norm's scale and bias are no parameters.
+            "rename": ((r"^params/(.*/norm/(?:scale|bias))$", r"batch_stats/\1"),),
+        },
         "optimizer": {
             "name": "sgd",
             "momentum": 0.9,
@@ -77,7 +89,6 @@ RECIPES: dict[str, dict[str, Any]] = {
             "momentum": 0.9,
             "learning_rate": 0.002,
             "l2": 5e-4,
-            "decay_exclude": ("bias",),
             "schedule": {
                 "name": "step",
                 "boundaries": (_steps(80, 32), _steps(110, 32)),
@@ -155,6 +166,7 @@ def get_config(variant: str = "faster_rcnn") -> ConfigDict:
             },
             "optimizer": recipe["optimizer"],
             "training": recipe["training"],
+            **({"init_from": recipe["init_from"]} if "init_from" in recipe else {}),
             "evaluation": {"splits": ("validation",), "every": 20_000, "batch_size": 16},
             "checkpoint": {"every": 5_000, "keep": 2},
         }
@@ -180,7 +192,7 @@ def published() -> list[Row]:
             scale=100,
             source=source,
             long=True,
-            note="Ours begins without the weights of ImageNet.",
+            note="" if "init_from" in RECIPES[variant] else BEGINS_AT_RANDOM,
         )
         for name, variant, metric, figure, source in rows
     ]

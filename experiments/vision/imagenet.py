@@ -16,8 +16,9 @@ alexnet    Krizhevsky, Sutskever & Hinton 2012, section 5: SGD with momentum 0.9
 vgg16      Simonyan & Zisserman 2015, section 3.1: batches of 256, 0.01, 370,000 steps, the rest as
            above. It starts from random weights of the right scale, not from a smaller net.
 resnet50   Goyal et al. 2017, section 5.1, the baseline of 256 images: 90 epochs, 0.1 divided by 10
-           after 30, 60 and 80, warmed up over 5, weight decay 1e-4 but not on norms, the last norm
-           of each block from 0; He et al. 2016 have the same optimizer and batch.
+           after 30, 60 and 80, weight decay 1e-4 but not on norms, the last norm of each block from
+           0. Their warm-up rises from 0.1 to the rate of k times as many images: here k is 1. He et
+           al. 2016 have the same optimizer and batch.
 vit_b16    Dosovitskiy et al. 2021, table 3: Adam, 3e-3, decay 0.3, dropout 0.1, batches of 4,096,
            300 epochs, 10,000 steps of warm-up, cosine, gradients clipped at norm 1.
 """
@@ -87,10 +88,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "optimizer": _sgd(
             0.1,
             1e-4,
-            {
-                "boundaries": tuple(epochs(count, 256) for count in (30, 60, 80)),
-                "warmup_steps": epochs(5, 256),
-            },
+            {"boundaries": tuple(epochs(count, 256) for count in (30, 60, 80))},
             decay_exclude=("norm",),
         ),
         "training": {"steps": epochs(90, 256), "batch_size": 256, "transforms": RESIZED},

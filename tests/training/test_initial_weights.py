@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -10,12 +11,13 @@ import pytest
 import scipy.ndimage
 
 import aimodels
-from aimodels.config import differences, plain, resolve
+from aimodels.config import differences, load_config, plain, resolve
 from aimodels.errors import UserError
 from aimodels.models import ResNet
 from aimodels.models.resnet import ResNetBackbone
 from aimodels.models.state_dicts import to_state_dict
 from aimodels.training.assembly import Assembly
+from aimodels.training.initial_weights import flat as paths_of
 from aimodels.training.initial_weights import resized_positions, taken
 from aimodels.training.load import load, read_variables
 from aimodels.training.writers import read_metrics
@@ -276,6 +278,28 @@ def test_a_trunk_comes_out_of_a_classifier_with_the_names_of_others(tmp_path):
     expected = flat({name: {"backbone": tree["backbone"]} for name, tree in variables.items()})
     assert sorted(found) == sorted(expected)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_a_detector_with_frozen_norms_begins_with_a_classifiers(tmp_path):
+    """The recipe of Faster R-CNN on COCO, whose norms have no parameters."""
+    classifier = ResNet(50, 1000)
+    image = np.zeros((1, 32, 32, 3), np.float32)
+    shapes = jax.eval_shape(classifier.init, jax.random.key(0), image)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: rng.random(leaf.shape, np.float32), shapes)
+    theirs = to_state_dict("torchvision", classifier, variables)
+    write_safetensors(tmp_path / "resnet50.safetensors", theirs)
+    file = Path(__file__).parents[2] / "experiments/vision/coco_detection.py"
+    recipe = load_config(
+        f"{file}:faster_rcnn", {"init_from.path": str(tmp_path / "resnet50.safetensors")}
+    )
+    found = taken(Assembly(recipe))
+    trunk = {name: a for name, a in paths_of(variables).items() if "/backbone/" in name}
+    assert len(found) == len(trunk)
+    for name, array in trunk.items():
+        in_norm = name.endswith(("norm/scale", "norm/bias"))
+        name = name.replace("params/", "batch_stats/") if in_norm else name
+        np.testing.assert_array_equal(found[name], array)
 
 
 @pytest.mark.parametrize(
