@@ -103,9 +103,24 @@ def test_the_command_draws_and_says_what_it_sees(capsys, cnn, files, clothes, ke
     assert_readable(kept[-1])
 
 
-@pytest.mark.parametrize("method", ["grad_cam", "integrated_gradients", "occlusion"])
-def test_maps_find_what_the_class_hangs_on(cnn, clothes, method):
-    loaded = aimodels.load(cnn)
+@pytest.fixture(scope="module")
+def vit(clothes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain") / "vit"
+    aimodels.train(CONFIG | {"model": VIT | {"num_classes": 10}}, folder, verbose=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("method", "network"),
+    [
+        ("grad_cam", "cnn"),
+        ("integrated_gradients", "cnn"),
+        ("occlusion", "cnn"),
+        ("attention_rollout", "vit"),
+    ],
+)
+def test_maps_find_what_the_class_hangs_on(request, clothes, method, network):
+    loaded = aimodels.load(request.getfixturevalue(network))
     raw = clothes["inputs"]
     inputs, _, classes, maps = heat_maps(loaded, raw, method)
     assert (classes == clothes["targets"]).mean() > 0.75
