@@ -8,7 +8,7 @@ import jax.numpy as jnp
 Array = jax.Array
 Function = Callable[[Array], Array]
 
-# Of integrated gradients: parts of the integral before they are doubled, and how many are one batch.
+# Of integrated gradients: parts of the integral before they are doubled, and a batch of them.
 FIRST_STEPS, AT_A_TIME = 128, 32
 
 
