@@ -68,7 +68,9 @@ class FasterRCNN(nn.Module):
 
     With ResNet-50, frozen norms and COCO's 91 ids it is torchvision's fasterrcnn_resnet50_fpn:
     41,755,286 parameters. In training it is called with the true boxes: it draws from the rng
-    stream "dropout" which anchors and regions count.
+    stream "dropout" which anchors and regions count. Sown as intermediates, beside the trunk's:
+    "level_0" and so on, of the pyramid from the finest; "region_features" [B, R, P, Q, C]; and what
+    the heads give, "objects", "object_codes", "logits" and "codes".
 
     Attributes:
       num_classes: V, the background being one of them.
@@ -129,6 +131,8 @@ class FasterRCNN(nn.Module):
         maps = trunk(images, train=train)
         pyramid = FeaturePyramid(self.features, self.extra_level, name="pyramid", **dtypes)
         levels = pyramid([maps[level] for level in self.levels])
+        for number, level in enumerate(levels):
+            self.sow("intermediates", f"level_{number}", level)
         image_size = images.shape[1], images.shape[2]
         per_place = len(self.anchor_sizes[0]) * len(self.aspect_ratios)
         objects, object_codes = ProposalHead(per_place, name="proposals", **dtypes)(levels)
@@ -159,6 +163,10 @@ class FasterRCNN(nn.Module):
         )
         head = BoxHead(self.num_classes, self.hidden_features, name="head", **dtypes)
         logits, codes = head(features)
+        outputs = {"objects": objects, "object_codes": object_codes}
+        outputs |= {"region_features": features, "logits": logits, "codes": codes}
+        for name, array in outputs.items():
+            self.sow("intermediates", name, array)
         return FasterRCNNOutputs(
             objects=objects,
             object_codes=object_codes,

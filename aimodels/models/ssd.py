@@ -72,7 +72,8 @@ class SSD300(nn.Module):
 
     VGG-16 up to conv5_3; fc6 and fc7 as an atrous 3x3 and a 1x1 convolution; four more pairs of
     convolutions. Six maps give logits and codes for the 8,732 boxes of `default_boxes`. Inputs are
-    [B, 300, 300, 3].
+    [B, 300, 300, 3]. Sown as intermediates: "map_0" to "map_5", and of each what its heads give,
+    "classes_of_map_0" [B, N', V] and "boxes_of_map_0" [B, N', 4].
 
     Attributes:
       num_classes: V, the background being one of them.
@@ -131,6 +132,7 @@ class SSD300(nn.Module):
             ):
                 given = conv(boxes * size, 3, f"{kind}_{level}")(features)
                 outputs.append(given.reshape(len(given), -1, size))
+                self.sow("intermediates", f"{kind}_of_map_{level}", outputs[-1])
         return SSDOutputs(logits=jnp.concatenate(logits, 1), codes=jnp.concatenate(codes, 1))
 
     @nn.nowrap
@@ -146,7 +148,7 @@ class SSD(nn.Module):
 
     Maps of the trunk, of stride 8, 16 and 32, and a few more behind them, each by a 1x1 and a 3x3
     convolution of stride 2; each map has a head of its own. All of them have BatchNorm, which the
-    paper's VGG has not.
+    paper's VGG has not. Sown as intermediates, beside the trunk's: as those of `SSD300`.
 
     Attributes:
       num_classes: V, the background being one of them.
@@ -197,6 +199,7 @@ class SSD(nn.Module):
             )
         logits, codes = [], []
         for level, (hidden, ratios) in enumerate(zip(maps, self.aspect_ratios, strict=True)):
+            self.sow("intermediates", f"map_{level}", hidden)
             if self.head_features:
                 hidden = conv(hidden, self.head_features, 3, f"head_{level}")
             boxes = 2 + 2 * len(ratios)
@@ -206,6 +209,7 @@ class SSD(nn.Module):
             ):
                 head = Conv(boxes * size, (3, 3), padding=1, name=f"{kind}_{level}", **dtypes)
                 outputs.append(head(hidden).reshape(len(hidden), -1, size))
+                self.sow("intermediates", f"{kind}_of_map_{level}", outputs[-1])
         return SSDOutputs(logits=jnp.concatenate(logits, 1), codes=jnp.concatenate(codes, 1))
 
     @nn.nowrap

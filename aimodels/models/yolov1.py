@@ -32,7 +32,8 @@ class YOLOv1(nn.Module):
 
     Inputs of the paper are [B, 448, 448, 3]; the grid is a 64th of them. For 20 classes and two
     boxes a cell it has 271,703,550 parameters: figure 3 counted by hand, without norms, of which
-    the paper has none.
+    the paper has none. Sown as intermediates: "stage_1" to "stage_5", before each pooling and at
+    the end of the convolutions, and "hidden", what the last layer sees.
 
     Attributes:
       num_classes: V.
@@ -63,9 +64,11 @@ class YOLOv1(nn.Module):
             "dtype": self.dtype,
             "param_dtype": self.param_dtype,
         }
-        hidden, number = inputs.astype(self.dtype), 0
+        hidden, number, stage = inputs.astype(self.dtype), 0, 1
         for layer in LAYERS:
             if isinstance(layer, str):
+                self.sow("intermediates", f"stage_{stage}", hidden)
+                stage += 1
                 hidden = max_pool(hidden, (2, 2))
                 continue
             channels, size, stride = layer
@@ -79,10 +82,12 @@ class YOLOv1(nn.Module):
             )
             hidden = divided(nn.leaky_relu(conv(hidden), 0.1))
             number += 1
+        self.sow("intermediates", f"stage_{stage}", hidden)
         rows, columns = hidden.shape[1:3]
         hidden = hidden.reshape(len(hidden), -1)
         hidden = nn.leaky_relu(Dense(self.hidden_features, name="dense", **given)(hidden), 0.1)
         hidden = Dropout(self.dropout_rate)(hidden, deterministic=not train)
+        self.sow("intermediates", "hidden", hidden)
         outputs = self.boxes_per_cell * 5 + self.num_classes
         hidden = Dense(rows * columns * outputs, name="head", **given)(hidden)
         return hidden.reshape(-1, rows, columns, outputs)

@@ -36,6 +36,8 @@ def conv_norm_leaky(
 class DarknetTrunk(nn.Module):
     """The convolutions of Darknet-53 (Redmon & Farhadi 2018, table 1).
 
+    Sown as intermediates: "stage_1" to "stage_5", what it returns.
+
     Attributes:
       base_features: channels of the first convolution; each stage has twice as many.
       blocks: residual blocks of each stage.
@@ -72,11 +74,14 @@ class DarknetTrunk(nn.Module):
                 narrow = conv(hidden, width // 2, 1, f"{name}_narrow")
                 hidden = hidden + conv(narrow, width, 3, f"{name}_wide")
             stages.append(hidden)
+            self.sow("intermediates", f"stage_{stage}", hidden)
         return stages
 
 
 class Darknet53(nn.Module):
     """The classifier that YOLOv3 starts from: 41,609,928 parameters for 1,000 classes.
+
+    Sown as intermediates: those of its trunk, and "pooled".
 
     Attributes:
       num_classes: V.
@@ -105,6 +110,7 @@ class Darknet53(nn.Module):
             self.base_features, self.blocks, self.initializer, name="trunk", **dtypes
         )
         hidden = trunk(inputs.astype(self.dtype), train=train)[-1].mean((1, 2))
+        self.sow("intermediates", "pooled", hidden)
         head = Dense(self.num_classes, initializer=self.initializer, name="head", **dtypes)
         return head(hidden)
 
@@ -113,7 +119,9 @@ class YOLOv3(nn.Module):
     """YOLOv3 (Redmon & Farhadi 2018): 61,949,149 parameters for 80 classes.
 
     Behind Darknet-53, for each scale from the coarsest: five convolutions, a head; and towards the
-    next finer scale a convolution, enlarged twice and laid beside that stage's features.
+    next finer scale a convolution, enlarged twice and laid beside that stage's features. Sown as
+    intermediates, beside the trunk's: "neck_2" to "neck_0", of strides 32 to 8, behind the five
+    convolutions, and "outputs_2" to "outputs_0", of the heads [B, N', 5 + V].
 
     Attributes:
       num_classes: V.
@@ -177,10 +185,12 @@ class YOLOv3(nn.Module):
                 features = width if odd else width // 2
                 hidden = conv(hidden, features, 3 if odd else 1, f"conv_{scale}_{number}")
             above = hidden
+            self.sow("intermediates", f"neck_{scale}", hidden)
             hidden = conv(hidden, width, 3, f"conv_{scale}_5")
             size = 5 + self.num_classes
             head = Conv(len(self.priors[scale]) * size, (1, 1), name=f"head_{scale}", **given)
             outputs.insert(0, head(hidden).reshape(len(hidden), -1, size))
+            self.sow("intermediates", f"outputs_{scale}", outputs[0])
         return jnp.concatenate(outputs, 1)
 
     @nn.nowrap

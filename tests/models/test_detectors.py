@@ -106,3 +106,50 @@ def test_images_of_another_size_are_refused(model, message):
     image = jax.ShapeDtypeStruct((1, 100, 100, 3), "float32")
     with pytest.raises(UserError, match=message):
         jax.eval_shape(model.init, jax.random.key(0), image)
+
+
+TINY_RCNN = {"backbone": "resnet18", "features": 8, "hidden_features": 8, "candidates": (9, 9)}
+HEADS = [f"{kind}_of_map_{level}" for kind in ("classes", "boxes") for level in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "names"),
+    [
+        (models.YOLOv1(2, hidden_features=8), 64, [*(f"stage_{n}" for n in range(1, 6)), "hidden"]),
+        (models.Darknet53(2, base_features=2), 64, ["trunk", "pooled"]),
+        (
+            models.YOLOv3(2, base_features=2),
+            64,
+            ["trunk", *(f"{kind}_{n}" for kind in ("neck", "outputs") for n in range(3))],
+        ),
+        (
+            models.SSD(
+                2,
+                backbone="resnet18",
+                extra_features=(),
+                aspect_ratios=((2,),) * 3,
+                scales=(0.2, 0.3, 0.45, 0.7),
+            ),
+            64,
+            ["backbone", *(f"map_{n}" for n in range(3)), *HEADS],
+        ),
+        (
+            models.FasterRCNN(2, proposals=(5, 5), **TINY_RCNN),
+            64,
+            [
+                *("backbone", "objects", "object_codes", "region_features", "logits", "codes"),
+                *(f"level_{n}" for n in range(5)),
+            ],
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_detectors_compute_has_names(model, side, names):
+    images = jax.ShapeDtypeStruct((1, side, side, 3), "float32")
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    variables.pop("intermediates", None)
+    apply = functools.partial(model.apply, mutable="intermediates")
+    _, kept = jax.eval_shape(apply, variables, images)
+    assert sorted(kept["intermediates"]) == sorted(names)
+    if "trunk" in names:
+        assert list(kept["intermediates"]["trunk"]) == [f"stage_{n}" for n in range(1, 6)]
