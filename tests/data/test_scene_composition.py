@@ -1,5 +1,7 @@
 """Composed scenes: pure, exact boxes and masks, objects that stay visible."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,25 @@ def test_a_scene_is_a_function_of_its_draws(stamps, photos):
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name])
     assert (first["inputs"] != other["inputs"]).any()
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (3, "9afd7a1a63eeb3e61ff865a3d67da9d4a025486c07dddffeac492844aab7f33e"),
+        (4, "055891afaebf2c34230a4656ed6e8c2e970f56d1a1f941d3eb3d03b7dfdf4999"),
+    ],
+)
+def test_the_recipe_is_frozen(stamps, photos, seed, expected):
+    """Another digest is another data set: then `aimodels.data.scenes.VERSION` counts on.
+
+    It depends on the resizing and rotation of Pillow and on NumPy, whose versions are pinned.
+    """
+    made = compose(draw(seed), stamps, photos, 64)
+    digest = hashlib.sha256()
+    for name in ("inputs", "boxes", "labels", "targets"):
+        digest.update(made[name].tobytes())
+    assert digest.hexdigest() == expected
 
 
 def test_boxes_masks_and_labels_say_the_same(stamps, photos):
