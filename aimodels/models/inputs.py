@@ -32,7 +32,10 @@ def with_channels(inputs: jax.Array, axes: int) -> jax.Array:
 
 def as_images(model: str, inputs: jax.Array, lengths: jax.Array | None, dtype: Any) -> jax.Array:
     """The inputs [B, H, W, C] or [B, H, W] of a model of images -> [B, H, W, C] in its dtype."""
-    return with_channels(fixed_size(model, inputs, lengths), axes=2).astype(dtype)
+    images = with_channels(fixed_size(model, inputs, lengths), axes=2).astype(dtype)
+    if 0 in images.shape[1:]:
+        raise UserError(f"{model} takes images [B, H, W, C] with pixels, got {images.shape}")
+    return images
 
 
 def as_clips(model: str, inputs: jax.Array, lengths: jax.Array | None, dtype: Any) -> jax.Array:

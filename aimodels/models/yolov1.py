@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from aimodels.errors import UserError
 from aimodels.models.inputs import fixed_size
 from aimodels.modules import Conv, Dense, Dropout, max_pool
 from aimodels.modules.blocks import divided
@@ -59,6 +60,10 @@ class YOLOv1(nn.Module):
     ) -> jax.Array:
         """[B, 64 S, 64 S, 3] -> [B, S, S, A · 5 + V], see `aimodels.tasks.yolo_losses`."""
         inputs = fixed_size("YOLOv1", inputs, lengths)
+        if inputs.ndim != 4 or inputs.shape[1] != inputs.shape[2] or inputs.shape[1] < 64:
+            raise UserError(
+                f"YOLOv1 takes square images [B, H, H, C] of 64 pixels or more, got {inputs.shape}"
+            )
         given = {
             "initializer": self.initializer,
             "dtype": self.dtype,

@@ -153,3 +153,17 @@ def test_what_detectors_compute_has_names(model, side, names):
     assert sorted(kept["intermediates"]) == sorted(names)
     if "trunk" in names:
         assert list(kept["intermediates"]["trunk"]) == [f"stage_{n}" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "message"),
+    [
+        (models.YOLOv1(2), (1, 448, 320, 3), r"square images .* got \(1, 448, 320, 3\)"),
+        (models.YOLOv1(2), (1, 448, 448), "YOLOv1 takes square images"),
+        (models.ResNet(18, 2), (1, 0, 32, 3), r"with pixels, got \(1, 0, 32, 3\)"),
+    ],
+)
+def test_images_that_are_not_square_or_empty_are_refused(model, shape, message):
+    image = jax.ShapeDtypeStruct(shape, "float32")
+    with pytest.raises(UserError, match=message):
+        jax.eval_shape(model.init, jax.random.key(0), image)
