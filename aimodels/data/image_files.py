@@ -1,6 +1,7 @@
 """Images in files, read to the size and channels that a data set has."""
 
 import os
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
 def open_image(path: str | os.PathLike, channels: int = 3) -> Any:
     """An image of Pillow, of 3 channels or 1.
 
-    It is turned upright as its camera says, and put on white where it is transparent; of colours
-    and one channel, one becomes the other.
+    It is turned upright as its camera says, if that can be read, and put on white where it is
+    transparent; of colours and one channel, one becomes the other.
 
     Args:
       path: a PNG or JPEG.
@@ -57,7 +58,11 @@ def open_image(path: str | os.PathLike, channels: int = 3) -> Any:
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as file:
             file.load()
-            image = _opaque(ImageOps.exif_transpose(file))
+            try:
+                upright = ImageOps.exif_transpose(file)
+            except struct.error:  # what Pillow raises of a damaged EXIF block
+                upright = file
+            image = _opaque(upright)
     except Image.UnidentifiedImageError as error:
         raise UserError(f"{path} is no PNG or JPEG image") from error
     except Image.DecompressionBombError as error:

@@ -100,7 +100,7 @@ class IterativePruning(Classification):
                 f"config.task.sparsities: got {self.sparsities}, takes numbers from 0 to 1, one a "
                 "round"
             )
-        if not 1 <= (self.rank_after or 1) <= self.round_steps:
+        if self.rank_after is not None and not 1 <= self.rank_after <= self.round_steps:
             raise UserError(
                 f"config.task.rank_after: got {self.rank_after}, takes a step of a round, 1 to "
                 f"round_steps = {self.round_steps}"

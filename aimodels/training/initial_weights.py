@@ -69,7 +69,7 @@ def taken(assembly: Assembly) -> dict[str, np.ndarray]:
             )
         state, naming = _as_ours(section.model, state, naming), OURS
     for pattern, replacement in section.rename:
-        state = {re.sub(pattern, replacement, name): array for name, array in state.items()}
+        state = _renamed(state, pattern, replacement)
     try:
         found = fitted(
             naming,
@@ -105,6 +105,26 @@ def source(
     if Path(path).is_dir():
         return flat(read_variables(path, step=step, replica=replica)), OURS
     return read_weights(path), naming
+
+
+def _renamed(state: Mapping[str, Any], pattern: str, replacement: str) -> dict[str, Any]:
+    """The state by its new names, each of which has one old name."""
+    olds: dict[str, str] = {}
+    for name in state:
+        try:
+            new = re.sub(pattern, replacement, name)
+        except (re.error, IndexError) as error:
+            raise UserError(
+                f"config.init_from.rename: {replacement!r} is no replacement for {pattern!r}: "
+                f"{error}"
+            ) from error
+        if new in olds:
+            raise UserError(
+                f"config.init_from.rename: {pattern!r} makes one name, {new}, of {olds[new]} and "
+                f"{name}"
+            )
+        olds[new] = name
+    return {new: state[old] for new, old in olds.items()}
 
 
 def _as_ours(name: str, state: Mapping[str, np.ndarray], naming: str) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def test_random_rounds_draw_anew():
     [
         ({"sparsities": ()}, "one a round"),
         ({"sparsities": (0.5, 1.5)}, "numbers from 0 to 1"),
+        ({"rank_after": 0}, "a step of a round, 1 to round_steps = 4"),
         ({"rank_after": 5}, "a step of a round, 1 to round_steps = 4"),
     ],
 )

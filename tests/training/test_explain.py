@@ -12,7 +12,7 @@ from PIL import Image
 import aimodels
 from aimodels.cli import main
 from aimodels.data import make
-from aimodels.data.image_files import find_images, read_image
+from aimodels.data.image_files import find_images, open_image, read_image
 from aimodels.errors import UserError
 from aimodels.interpret import deletion_score
 from aimodels.training.explain import METHODS, explain, heat_maps, overlaid
@@ -205,6 +205,17 @@ def test_images_are_read_to_the_shape(tmp_path):
     assert names == ["clear.png", "deep.png", "turned.jpg", "wide.png", "wide.png"]
     with pytest.raises(UserError, match="no image is given"):
         find_images([])
+
+
+def test_a_damaged_exif_block_turns_nothing(tmp_path):
+    tags = [
+        b"\x01J\0\x02\0\0\0\x06\0\0\x002",  # a text under a tag of numbers
+        b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0",  # the camera was turned
+        b"\x82\x9a\0\x03\0\0\0\x02\0\x01\0\x03",
+    ]
+    block = b"Exif\0\0MM\0*\0\0\0\x08\0\x03" + b"".join(tags) + b"\0\0\0\0\x9aaker\0"
+    Image.new("RGB", (60, 20)).save(tmp_path / "odd.jpg", exif=block)
+    assert open_image(tmp_path / "odd.jpg").size == (60, 20)
 
 
 def test_heat_colours_an_image():

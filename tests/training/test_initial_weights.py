@@ -311,6 +311,11 @@ def test_a_detector_with_frozen_norms_begins_with_a_classifiers(tmp_path):
         ({"new": ("(",)}, "'(' is no regular expression"),
         ({"rename": (("^params/encoder", "params/decoder"),)}, "unknown: params/decoder/norm/bias"),
         ({"rename": (("^params/encoder", "params/decoder"),)}, "missing: params/encoder/norm/bias"),
+        (
+            {"rename": (("^params/", r"\1"),)},
+            "is no replacement for '^params/': invalid group",
+        ),
+        ({"rename": (("(kernel|bias)$", "one"),)}, "makes one name, params/"),
         ({"path": "nowhere.pth"}, "nowhere.pth can't be read"),
         ({"path": "efficientnet_lite0"}, "aimodels data fetch efficientnet_lite0"),
         ({"step": "9"}, "step '9'"),
