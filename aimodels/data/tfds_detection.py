@@ -47,7 +47,7 @@ class TfdsDetectionSource:
         picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         boxes = corners * np.array([width, height] * 2)
         pixels, boxes = resized(picture, boxes, dataset.image_size, dataset.resize)
-        # A crowd's label goes through the padding with its box: the sign bit of a pair.
+        # A crowd's label goes through the padding with its box: the lowest bit of a pair.
         pairs = labels * 2 + crowd
         full, kept = padded(boxes, pairs, dataset.image_size, dataset.most_boxes)
         there = kept >= 0

@@ -50,7 +50,6 @@ def _resnet(depth: int, steps: int, schedule: dict[str, Any]) -> dict[str, Any]:
 
 def _vit(steps: int, transforms: tuple, **fields: Any) -> dict[str, Any]:
     """65 tokens of 4x4 pixels; AdamW, warmed up over a twentieth of the steps."""
-    regularised = {name: fields.pop(name) for name in ("stochastic_depth_rate",) if name in fields}
     return {
         "model": {
             "name": "VisionTransformer",
@@ -58,7 +57,6 @@ def _vit(steps: int, transforms: tuple, **fields: Any) -> dict[str, Any]:
             "patch_size": 4,
             "num_heads": 4,
             **fields,
-            **regularised,
         },
         "task": {"name": "classification", "top_k": (1,), "label_smoothing": 0.1},
         "optimizer": {
