@@ -47,7 +47,9 @@ def predict_tiles(
             f"take tiles of more than {2 * margin} pixels"
         )
     rows, columns = -(-H // step[0]), -(-W // step[1])
-    mirrored = _mirrored(images, margin, (rows * step[0] - H, columns * step[1] - W))
+    down, across = rows * step[0] - H, columns * step[1] - W
+    around = (0, 0), (margin, margin + down), (margin, margin + across), (0, 0)
+    mirrored = np.pad(images, around, mode="reflect")
     places = [
         (image, row * step[0], column * step[1])
         for image in range(B)
@@ -74,17 +76,3 @@ def predict_tiles(
     if result is None:
         raise UserError("there is no image to predict")
     return result[:, :H, :W]
-
-
-def _mirrored(images: np.ndarray, margin: int, more: tuple[int, int]) -> np.ndarray:
-    """Images with `margin` more pixels on each side, and `more` at the ends; mirrored at borders.
-
-    The border itself is not repeated; an image of one pixel repeats it.
-    """
-    for axis, extra in zip((1, 2), more, strict=True):
-        size = images.shape[axis]
-        places = np.arange(-margin, size + extra + margin)
-        if size > 1:
-            places = np.abs((places + size - 1) % (2 * (size - 1)) - (size - 1))
-        images = np.take(images, np.zeros_like(places) if size == 1 else places, axis)
-    return images

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import FlaxError
 from flax.traverse_util import unflatten_dict
 
 from aimodels.config import Config, load_config, plain, resolve
@@ -73,9 +74,22 @@ class Loaded:
         Args:
           inputs: [B, ...].
           fields: others that a batch has, e.g. `lengths` [B].
+
+        Raises:
+          UserError: if the task or its model can't take inputs of this shape or dtype.
         """
         batch = {name: jnp.asarray(value) for name, value in {"inputs": inputs, **fields}.items()}
-        return jax.tree.map(np.asarray, self._predict(self.state, batch))
+        given, taken = batch["inputs"], self._assembly.abstract[1].get("inputs")
+        try:
+            if taken is not None and (given.dtype, given.ndim) != (taken.dtype, taken.ndim):
+                raise TypeError("another dtype or number of axes")
+            said = self._predict(self.state, batch)
+        except (FlaxError, TypeError, ValueError) as error:  # what tracing raises of shapes
+            found = f"inputs: {given.dtype}{list(given.shape)} don't suit the run"
+            if taken is not None:
+                found += f", which was trained on {taken.dtype}{list(taken.shape[1:])}, B of them"
+            raise UserError(f"{found}: {str(error).partition(chr(10))[0]}") from error
+        return jax.tree.map(np.asarray, said)
 
 
 def config_of(workdir: Path) -> Config:

@@ -81,6 +81,9 @@ def test_it_learns_and_can_be_loaded(small_config, tmp_path):
     again = evaluate(tmp_path / "run")["replicas"][0]["metrics"]
     assert again["test/accuracy"] == result.metrics["test/accuracy"]
     assert run.params.keys() == run.state.params.keys()
+    for wrong in (batch["inputs"][:, :3], batch["inputs"][0], batch["inputs"] > 0):
+        with pytest.raises(UserError, match=r"don't suit the run.* trained on float32\[4\]"):
+            run.predict(wrong)
 
 
 def test_the_loss_of_a_memorised_batch_goes_to_zero(small_config, tmp_path):

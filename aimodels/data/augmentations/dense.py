@@ -155,14 +155,12 @@ class MirrorPad(Transform):
         n = self.margin
         result = {}
         for name, array in fields.items():
+            around = ((0, 0), (n, n), (n, n)) + ((0, 0),) * (array.ndim - 3)
             if name == "inputs":
-                for axis in (1, 2):
-                    places = _mirrored(jnp.arange(-n, array.shape[axis] + n), array.shape[axis])
-                    array = jnp.take(array, places, axis)
-                result[name] = array
+                result[name] = jnp.pad(array, around, mode="reflect")
             else:
                 fill = self.ignore_label if name == "targets" else 0
-                result[name] = jnp.pad(array, ((0, 0), (n, n), (n, n)), constant_values=fill)
+                result[name] = jnp.pad(array, around, constant_values=fill)
         return batch | result
 
 
