@@ -46,6 +46,9 @@ def get_config(variant: str = "small") -> ConfigDict:
         "optimizer": {
             "name": "adamw",
             "learning_rate": 1e-3,
+            "eps": 1e-6,
+            "weight_decay": 0.01,
+            "decay_exclude": ("bias$", "scale$"),
             "schedule": {"name": "linear", "warmup_steps": 200},
         },
         "training": {

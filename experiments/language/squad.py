@@ -47,7 +47,9 @@ def get_config(variant: str = "bert_base") -> ConfigDict:
             "optimizer": {
                 "name": "adamw",
                 "learning_rate": 5e-5,
+                "eps": 1e-6,
                 "weight_decay": 0.01,
+                "decay_exclude": ("bias$", "scale$"),
                 "clip_global_norm": 1.0,
                 "schedule": {"name": "linear", "warmup_steps": steps // 10},
             },

