@@ -7,9 +7,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from aimodels.modules.blocks import averaged
 from aimodels.tasks.base import Batch, SupervisedTask
 from aimodels.tasks.classification_metrics import Accuracy, NegativeLogLikelihood
-from aimodels.tasks.losses import softmax_cross_entropy
+from aimodels.tasks.losses import counts, softmax_cross_entropy
 
 Array = jax.Array
 
@@ -47,13 +48,19 @@ class LanguageModel(SupervisedTask):
     label_smoothing: float = 0.0
 
     def loss(self, outputs: Array, batch: Batch) -> Array:
-        """The mean loss of each example's tokens, [B]."""
-        return softmax_cross_entropy(
+        """The sum of each example's losses over the mean number of tokens, [B].
+
+        Their mean over the batch is that over all its tokens alike, as in Vaswani et al. 2017,
+        BERT's and T5's code; with gradient accumulation over those of each part.
+        """
+        losses = softmax_cross_entropy(
             outputs,
             batch["targets"],
             lengths=batch.get("lengths"),
             label_smoothing=self.label_smoothing,
         )
+        tokens = counts(batch["targets"].shape, batch.get("lengths"))
+        return losses * tokens / jnp.maximum(averaged(tokens.mean()), 1e-9)  # none: 0, not NaN
 
     def metrics(self, outputs: Array, batch: Batch) -> LanguageMetrics:
         """Loss, bits, perplexity and accuracy of tokens."""

@@ -138,7 +138,7 @@ class TextToText(Bucketed, SelfFed):
         return given
 
     def loss(self, outputs: Array, batch: Batch) -> Array:
-        """The mean loss of each example's target tokens, [B]."""
+        """The loss of each example's target tokens, [B], as `LanguageModel.loss` has it."""
         return super().loss(outputs, by_targets(batch))
 
     def metrics(self, outputs: Array, batch: Batch) -> TextMetrics:

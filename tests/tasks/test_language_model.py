@@ -6,6 +6,7 @@ import numpy as np
 import optax
 
 from aimodels.models import GPT
+from aimodels.modules.blocks import averaged, mapping
 from aimodels.tasks.language_model import LanguageModel
 
 MODEL = GPT(vocabulary=7, width=8, num_layers=1, num_heads=2, max_length=6)
@@ -36,6 +37,26 @@ def test_metrics_are_of_tokens():
     np.testing.assert_allclose(measured["perplexity"], np.exp(values.mean()), rtol=1e-5)
     hits = (np.asarray(logits).argmax(-1) == targets)[valid]
     np.testing.assert_allclose(measured["accuracy"], hits.mean(), rtol=1e-6)
+
+
+def test_every_token_of_a_batch_is_learned_alike():
+    """Also where devices have parts of unequal lengths each, and of no length at all."""
+    logits = jax.random.normal(jax.random.key(0), (8, 6, 7))
+    targets = jax.random.randint(jax.random.key(1), (8, 6), 0, 7)
+    lengths = jnp.array([6, 1, 0, 2, 5, 5, 3, 0])
+    batch = {"targets": targets, "lengths": lengths}
+    of_tokens = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    expected = of_tokens[jnp.arange(6) < lengths[:, None]].mean()
+
+    def part(logits, batch):
+        with mapping("data"):
+            return averaged(make().loss(logits, batch).mean())
+
+    halves = jax.tree.map(lambda x: x.reshape(4, 2, *x.shape[1:]), (logits, batch))
+    # Means of 22 float32 numbers, in other orders.
+    np.testing.assert_allclose(make().loss(logits, batch).mean(), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.pmap(part, "data")(*halves), [expected] * 4, rtol=1e-5)
+    assert not make().loss(logits, batch | {"lengths": 0 * lengths}).any()
 
 
 def test_a_memorised_batch_has_no_loss_left():

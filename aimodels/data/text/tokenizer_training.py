@@ -98,6 +98,11 @@ def _most_frequent(
     for words in texts:
         counts.update(words)
     special = list(dict.fromkeys([*special, UNKNOWN]))
+    if vocabulary is not None and vocabulary < len(special):
+        raise UserError(
+            f"tokenizer of words: a vocabulary of {vocabulary} has no room for "
+            f"{' '.join(special)}; take {len(special)} or more"
+        )
     for token in special:
         counts.pop(token, None)
     # Those of equal count in the order of the alphabet, so that it is the same everywhere.
@@ -173,7 +178,10 @@ def _unigram(texts: Iterable[str], vocabulary: int, special: list[str]) -> Unigr
     trainer = tokenizers.trainers.UnigramTrainer(
         vocab_size=vocabulary, special_tokens=special, unk_token=UNKNOWN, show_progress=False
     )
-    inner.train_from_iterator(texts, trainer)
+    try:
+        inner.train_from_iterator(texts, trainer)
+    except Exception as error:  # the library has no other kind
+        raise UserError(f"tokenizer unigram, a vocabulary of {vocabulary}: {error}") from error
     # The order of equal scores, and their last digits, are those of a hash table.
     content = json.loads(_at_most(inner, "unigram", vocabulary).to_str())
     pieces = [(piece, round(score, 5)) for piece, score in content["model"]["vocab"]]

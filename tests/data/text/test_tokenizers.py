@@ -76,6 +76,12 @@ def test_spaced_words_are_all_that_there_are_unless_a_size_is_given():
         tokenizer.id_of("new")
 
 
+@pytest.mark.parametrize("kind", ["words", "spaced_words", "unigram"])
+def test_sizes_that_are_too_small_are_refused(kind):
+    with pytest.raises(UserError, match="a vocabulary of 2"):
+        tokenizer_training.train(kind, ["to be or not"], 2, ("<pad>", "</s>"))
+
+
 def test_special_tokens_are_first():
     tokenizer = make("byte_bpe", special_tokens=("<pad>", "<end>"))
     assert [tokenizer.id_of(token) for token in ("<pad>", "<end>")] == [0, 1]
