@@ -123,7 +123,9 @@ def parser() -> argparse.ArgumentParser:
     generate = command("generate", "text from a trained language model, as it is made")
     _add_run(generate)
     generate.add_argument(
-        "--prompt", help="what the text begins with (default: a new line, of words a full stop)"
+        "--prompt",
+        type=_text,
+        help="what the text begins with (default: a new line, of words a full stop)",
     )
     generate.add_argument("--tokens", type=_positive, default=500, help="to make (default 500)")
     generate.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (0.8)")
@@ -135,7 +137,10 @@ def parser() -> argparse.ArgumentParser:
     translate = command("translate", "texts translated by a trained run, one a line")
     _add_run(translate)
     translate.add_argument(
-        "--text", action="append", help="a sentence; repeatable (default: standard input's lines)"
+        "--text",
+        type=_text,
+        action="append",
+        help="a sentence; repeatable (default: standard input's lines)",
     )
     translate.add_argument(
         "--beams", type=_positive, help="texts that the search follows (default: the run's, or 4)"
@@ -148,13 +153,15 @@ def parser() -> argparse.ArgumentParser:
     answering = command("answer", "answers from a folder of texts, by a reader; prints JSON")
     _add_run(answering)
     answering.add_argument("--folder", required=True, help="of text files, searched below too")
-    answering.add_argument("--question", required=True, help="what is asked")
+    answering.add_argument("--question", type=_text, required=True, help="what is asked")
     answering.add_argument("--passages", type=_positive, default=10, help="to read (default 10)")
     answering.add_argument("--count", type=_positive, default=3, help="of answers (default 3)")
 
     neighbours = command("neighbours", "the words nearest to some, by a run's vectors; prints JSON")
     _add_run(neighbours)
-    neighbours.add_argument("--words", required=True, nargs="+", metavar="WORD", help="to look at")
+    neighbours.add_argument(
+        "--words", type=_text, required=True, nargs="+", metavar="WORD", help="to look at"
+    )
     neighbours.add_argument("--count", type=_positive, default=10, help="of each word (default 10)")
 
     reproduce = command("reproduce", "run a published table, and print it beside ours")
@@ -264,6 +271,17 @@ def _add_processes(command: argparse.ArgumentParser) -> None:
         "--processes", metavar="N", help="how many; auto: Slurm, a TPU pod or Open MPI knows"
     )
     several.add_argument("--process", type=int, metavar="I", help="which one this is, from 0 on")
+
+
+def _text(text: str) -> str:
+    """What can be written as UTF-8: other bytes of a command line come as half characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!a} is not UTF-8; type it in a terminal that is, or convert it with iconv"
+        ) from error
+    return text
 
 
 def _positive(text: str) -> int:

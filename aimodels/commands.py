@@ -154,7 +154,8 @@ def _translate(options: argparse.Namespace) -> None:
     loaded = load(options.workdir, step=options.step, replica=options.replica)
     texts = options.text
     if texts is None:
-        texts = decoded(sys.stdin.buffer.read(), "standard input").splitlines()
+        lines = decoded(sys.stdin.buffer.read(), "standard input").replace("\r\n", "\n")
+        texts = lines.removesuffix("\n").split("\n")
     for text in translated(
         loaded,
         tokenizer,

@@ -101,7 +101,7 @@ class MaskedLanguageModel(LanguageModel):
         return super().keywords(batch) | ({"places": batch["places"]} if "places" in batch else {})
 
     def loss(self, outputs: Any, batch: Batch) -> Array:
-        """The loss of each example's hidden tokens, as a mean over all, and of its sentence, [B]."""
+        """The loss of each example's hidden tokens, and of its next sentence, [B]."""
         tokens = super().loss(_tokens(outputs), by_targets(batch))
         if "next_sentence" not in batch:
             return tokens

@@ -94,6 +94,15 @@ def test_the_command_translates_as_the_evaluation_did(workdir, capsys, monkeypat
     # One beam is the most probable token each time; empty lines stay.
     arguments = ("--beams=1", "--text=three red hats", "--text=", "--batch_size=4")
     assert run(workdir, capsys, monkeypatch, *arguments)[1] == "rote drei Huete\n\n"
+    # A line ends with a new line alone, and where it was written on Windows.
+    given = "three\u2028red hats\r\n\r\n".encode()
+    assert run(workdir, capsys, monkeypatch, "--beams=1", given=given)[1] == "rote drei Huete\n\n"
+
+
+def test_bytes_that_are_no_text_are_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["translate", "--workdir=runs/x", "--text=two \udcff dogs"])
+    assert r"'two \udcff dogs' is not UTF-8" in capsys.readouterr().err
 
 
 def test_a_run_leaves_its_translations_where_systems_are_compared(workdir, tmp_path):

@@ -47,8 +47,8 @@ class LibreOfficeHelp(ParallelTexts):
     """Headings and paragraphs of help pages, in English and another language.
 
     The splits are our own: of pages, in an order drawn by a fixed seed, 90, 5 and 5 %. A pair
-    of which either text has been there before is left out, so that none is in two splits. Texts have 4 to 40 words
-    on both sides, and are not the same on both.
+    of which either text has been there before is left out, so that none is in two splits. Texts
+    have 4 to 40 words on both sides, and are not the same on both.
     """
 
     languages: ClassVar[tuple[str, ...]] = ("en", *PACKAGES)
