@@ -16,8 +16,9 @@ frames, 7 GB. Other games are a field: --config.environment.id=BeamRider.
 
 `dqn_pong_short` is for 2 cores: 500,000 steps, the smaller network of Mnih et al., "Playing Atari
 with deep reinforcement learning", 2013, and double, dueling, 3-step targets. No figure is published
-for it. One seed, about an hour: the return of games in training rises from -20.4 to -11.8 (a mean
-of the last 100), and ten games of the greedy policy end with 9.8.
+for it; a seed takes about an hour. A learning rate of 2.5e-4 is too much for so few filters: after
+4,000 updates they answered 6 % of what they saw, of 49 % with CleanRL's 1e-4, and one of two runs
+ended with none that answered anything, and with every game lost.
 """
 
 from typing import Any
@@ -106,7 +107,6 @@ def dqn_short() -> dict[str, Any]:
         "double": True,
         "n_step": 3,
     }
-    fields["optimizer"] = {"name": "adam", "learning_rate": 2.5e-4, "eps": 1e-5}
     fields["training"] = {"steps": 500_000 // 4, "log_every": 1250}
     fields["checkpoint"] = {"every": 25_000}
     return fields
