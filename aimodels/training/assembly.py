@@ -105,14 +105,18 @@ class Assembly:
             write_atomically(file, content)
 
     @functools.cached_property
+    def batch(self) -> Batch:
+        """A training batch, in shapes alone."""
+        return abstract_batch(self.config)
+
+    @functools.cached_property
     def abstract(self) -> tuple[State, Batch]:
         """The state of one replica and a training batch, in shapes alone."""
-        batch = abstract_batch(self.config)
-        return jax.eval_shape(self.task().init, abstract_key(), batch), batch
+        return jax.eval_shape(self.task().init, abstract_key(), self.batch), self.batch
 
     def target(self) -> State:
         """The state of all replicas in shapes, dtypes and shardings alone."""
-        return self.program().abstract_state(abstract_batch(self.config))
+        return self.program().abstract_state(self.batch)
 
     def step_flops(self) -> float:
         """Floating-point operations of a training step of one replica, as XLA estimates them."""

@@ -21,7 +21,7 @@ from aimodels.models.published import published
 from aimodels.models.state_dicts import from_state_dict, to_state_dict
 from aimodels.tasks.base import State, SupervisedTask
 from aimodels.training.assembly import Assembly, count, prepare_jax
-from aimodels.training.build import abstract_batch, make_model
+from aimodels.training.build import make_model
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.initial_weights import source
 from aimodels.training.load import config_of, load, read_variables
@@ -199,7 +199,7 @@ def _export_program(
     if importlib.util.find_spec("flatbuffers") is None:  # of jax.export; said before the work
         raise UserError("StableHLO needs a package: pip install 'aimodels[export]'")
     loaded = load(workdir, step=step, replica=replica)
-    batch = abstract_batch(loaded.config)
+    batch = loaded.batch
     fields = [name for name in ("inputs", "lengths") if name in batch]
     sizes = jax_export.symbolic_shape("b") if size is None else (size,)
     given = [jax.ShapeDtypeStruct((*sizes, *batch[f].shape[1:]), batch[f].dtype) for f in fields]

@@ -21,7 +21,6 @@ from aimodels.interpret import (
     resized,
 )
 from aimodels.tasks.classification import Classification
-from aimodels.training.build import abstract_batch
 from aimodels.training.figures import COLOURS, GREY, INK, draw_title, in_our_style, new_figure, save
 from aimodels.training.load import Loaded, load
 
@@ -244,7 +243,7 @@ def _classifier(loaded: Loaded) -> Classification:
 def _image_shape(loaded: Loaded, workdir: str | os.PathLike) -> tuple[int, int, int]:
     """The (H, W, C) of the run's data set."""
     _classifier(loaded)
-    inputs = abstract_batch(loaded.config)["inputs"]
+    inputs = loaded.batch["inputs"]
     if len(inputs.shape) != 4 or inputs.dtype != jnp.uint8:
         raise UserError(
             f"{workdir}: its data set {loaded.config.data.name!r} has inputs {inputs.dtype} "

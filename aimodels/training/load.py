@@ -13,7 +13,7 @@ from flax.traverse_util import unflatten_dict
 
 from aimodels.config import Config, load_config, plain, resolve
 from aimodels.errors import UserError, raised_on_host
-from aimodels.tasks.base import State, Task
+from aimodels.tasks.base import Batch, State, Task
 from aimodels.training.assembly import Assembly, prepare_jax
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.evaluation import Evaluator
@@ -62,6 +62,11 @@ class Loaded:
         return jax.tree.map(self._of_replica(self._replica), state)
 
     @property
+    def batch(self) -> Batch:
+        """A batch of the run's training, in shapes alone."""
+        return self._assembly.batch
+
+    @property
     def params(self) -> Any:
         """The weights to use: the moving average if there is one."""
         return self.state.variables["params"]
@@ -79,16 +84,22 @@ class Loaded:
           UserError: if the task or its model can't take inputs of this shape or dtype.
         """
         batch = {name: jnp.asarray(value) for name, value in {"inputs": inputs, **fields}.items()}
-        given, taken = batch["inputs"], self._assembly.abstract[1].get("inputs")
-        try:
-            if taken is not None and (given.dtype, given.ndim) != (taken.dtype, taken.ndim):
-                raise TypeError("another dtype or number of axes")
-            said = self._predict(self.state, batch)
-        except (FlaxError, TypeError, ValueError) as error:  # what tracing raises of shapes
+        given, taken = batch["inputs"], self.batch.get("inputs")
+
+        def unsuitable(reason: str) -> UserError:
             found = f"inputs: {given.dtype}{list(given.shape)} don't suit the run"
             if taken is not None:
                 found += f", which was trained on {taken.dtype}{list(taken.shape[1:])}, B of them"
-            raise UserError(f"{found}: {str(error).partition(chr(10))[0]}") from error
+            return UserError(f"{found}: {reason}")
+
+        if taken is not None:
+            wanted = jax.dtypes.canonicalize_dtype(taken.dtype), taken.ndim
+            if (given.dtype, given.ndim) != wanted:
+                raise unsuitable("another dtype or number of axes")
+        try:
+            said = self._predict(self.state, batch)
+        except (FlaxError, TypeError, ValueError) as error:  # what tracing raises of shapes
+            raise unsuitable(str(error).partition("\n")[0]) from error
         return jax.tree.map(np.asarray, said)
 
 

@@ -21,7 +21,6 @@ from aimodels.errors import UserError
 from aimodels.modules.suppression import Detections, non_maximum_suppression
 from aimodels.tasks.detection import Detection
 from aimodels.tasks.segmentation import Segmentation
-from aimodels.training.build import abstract_batch
 from aimodels.training.figures import (
     GREY,
     draw_title,
@@ -232,7 +231,7 @@ def _finder(loaded: Loaded) -> Finder:
 
 def _image_size(loaded: Loaded) -> tuple[int, int]:
     """The (H, W) of the run's data set."""
-    inputs = abstract_batch(loaded.config)["inputs"]
+    inputs = loaded.batch["inputs"]
     if len(inputs.shape) != 4 or inputs.dtype != jnp.uint8 or inputs.shape[-1] != 3:
         raise UserError(
             f"the run's data set {loaded.config.data.name!r} has inputs {inputs.dtype} "

@@ -10,7 +10,6 @@ from aimodels.data.masks import colour_of, draw_masks
 from aimodels.errors import UserError
 from aimodels.tasks.segmentation import Segmentation
 from aimodels.tasks.tiling import predict_tiles
-from aimodels.training.build import abstract_batch
 
 if TYPE_CHECKING:
     from aimodels.training.load import Loaded
@@ -45,7 +44,7 @@ def predict_pixels(
             f"pixels are predicted by runs of the task segmentation; this one's is "
             f"{loaded.config.task.name}"
         )
-    feature = abstract_batch(loaded.config)["inputs"]
+    feature = loaded.batch["inputs"]
     height, width, channels = feature.shape[1:]
     if images.ndim != 4 or images.shape[-1] != channels or images.dtype != feature.dtype:
         raise UserError(
@@ -82,7 +81,7 @@ def find_masks(
       `{"classes": [{"class", "share"}]}`, shares of the image by falling size; a function that
       draws the masks onto axes; and the colours of the classes that it draws.
     """
-    channels = abstract_batch(loaded.config)["inputs"].shape[-1]
+    channels = loaded.batch["inputs"].shape[-1]
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     probabilities = predict_pixels(loaded, pixels[None])[0]
