@@ -53,13 +53,14 @@ def train(
     if kind not in KINDS:
         raise unknown("tokenizer", kind, KINDS)
     if kind == "spaced_words":
-        return SpacedWords(
-            _most_frequent((text.split() for text in texts), vocabulary, special_tokens)
-        )
+        words = (text.split() for text in texts)
+        made = SpacedWords(_most_frequent(words, vocabulary, special_tokens))
+        return _at_most(made, kind, vocabulary)
     if kind in _TRAINERS:
         if vocabulary is None:
             raise UserError(f"tokenizer {kind}: it needs a vocabulary size, e.g. vocabulary=8192")
-        return _TRAINERS[kind](texts, vocabulary, list(special_tokens))
+        made = _TRAINERS[kind](texts, vocabulary, list(special_tokens))
+        return _at_most(made, kind, vocabulary)
     if special_tokens:
         raise UserError(f"tokenizer {kind}: it has no special tokens; got {special_tokens!r}")
     made = Bytes() if kind == "bytes" else Characters("".join(set().union(*map(set, texts))))
@@ -90,6 +91,15 @@ def kept(
     return made
 
 
+def _at_most(made: Tokenizer, kind: str, vocabulary: int | None) -> Tokenizer:
+    if vocabulary is not None and made.vocabulary > vocabulary:
+        raise UserError(
+            f"tokenizer {kind}: a vocabulary of {vocabulary} is too small, this corpus needs at "
+            f"least {made.vocabulary}"
+        )
+    return made
+
+
 def _most_frequent(
     texts: Iterable[Iterable[str]], vocabulary: int | None, special: Sequence[str]
 ) -> list[str]:
@@ -98,16 +108,14 @@ def _most_frequent(
     for words in texts:
         counts.update(words)
     special = list(dict.fromkeys([*special, UNKNOWN]))
-    if vocabulary is not None and vocabulary < len(special):
-        raise UserError(
-            f"tokenizer of words: a vocabulary of {vocabulary} has no room for "
-            f"{' '.join(special)}; take {len(special)} or more"
-        )
     for token in special:
         counts.pop(token, None)
     # Those of equal count in the order of the alphabet, so that it is the same everywhere.
     often = sorted(counts, key=lambda word: (-counts[word], word))
-    return [*special, *(often if vocabulary is None else often[: vocabulary - len(special)])]
+    return [
+        *special,
+        *(often if vocabulary is None else often[: max(vocabulary - len(special), 0)]),
+    ]
 
 
 def _words(texts: Iterable[str], vocabulary: int, special: list[str]) -> Words:
@@ -133,7 +141,7 @@ def _byte_bpe(texts: Iterable[str], vocabulary: int, special: list[str]) -> Byte
         show_progress=False,
     )
     inner.train_from_iterator(texts, trainer)
-    return ByteBpe(_at_most(inner, "byte_bpe", vocabulary))
+    return ByteBpe(inner)
 
 
 def _wordpiece(texts: Iterable[str], vocabulary: int, special: list[str]) -> WordPiece:
@@ -163,7 +171,7 @@ def _wordpiece(texts: Iterable[str], vocabulary: int, special: list[str]) -> Wor
     )
     trained = tokenizer({})
     trained.train_from_iterator(texts, trainer)
-    made = tokenizer(_at_most(trained, "wordpiece", vocabulary).get_vocab())
+    made = tokenizer(trained.get_vocab())
     made.add_special_tokens(special)
     return WordPiece(made)
 
@@ -183,7 +191,7 @@ def _unigram(texts: Iterable[str], vocabulary: int, special: list[str]) -> Unigr
     except Exception as error:  # the library has no other kind
         raise UserError(f"tokenizer unigram, a vocabulary of {vocabulary}: {error}") from error
     # The order of equal scores, and their last digits, are those of a hash table.
-    content = json.loads(_at_most(inner, "unigram", vocabulary).to_str())
+    content = json.loads(inner.to_str())
     pieces = [(piece, round(score, 5)) for piece, score in content["model"]["vocab"]]
     ordered = sorted(pieces[len(special) :], key=lambda pair: (-pair[1], pair[0]))
     content["model"]["vocab"] = [*pieces[: len(special)], *ordered]
@@ -196,13 +204,3 @@ _TRAINERS: dict[str, Callable[[Iterable[str], int, list[str]], Tokenizer]] = {
     "wordpiece": _wordpiece,
     "unigram": _unigram,
 }
-
-
-def _at_most(inner: Any, kind: str, vocabulary: int) -> Any:
-    found = inner.get_vocab_size()
-    if found > vocabulary:
-        raise UserError(
-            f"tokenizer {kind}: a vocabulary of {vocabulary} is too small, this corpus needs at "
-            f"least {found}"
-        )
-    return inner
