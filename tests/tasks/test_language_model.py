@@ -52,10 +52,10 @@ def test_every_token_of_a_batch_is_learned_alike():
         with mapping("data"):
             return averaged(make().loss(logits, batch).mean())
 
-    halves = jax.tree.map(lambda x: x.reshape(4, 2, *x.shape[1:]), (logits, batch))
+    quarters = jax.tree.map(lambda x: x.reshape(4, 2, *x.shape[1:]), (logits, batch))
     # Means of 22 float32 numbers, in other orders.
     np.testing.assert_allclose(make().loss(logits, batch).mean(), expected, rtol=1e-5)
-    np.testing.assert_allclose(jax.pmap(part, "data")(*halves), [expected] * 4, rtol=1e-5)
+    np.testing.assert_allclose(jax.pmap(part, "data")(*quarters), [expected] * 4, rtol=1e-5)
     assert not make().loss(logits, batch | {"lengths": 0 * lengths}).any()
 
 

@@ -185,7 +185,7 @@ CORPORA = {
             characters=5_057_280,
             validation=0.1,
             licence="MIT (the package); public domain text",
-            citation="Project Gutenberg; split of our own, the last tenth: other works",
+            citation="Project Gutenberg; split of our own, the last tenth",
         ),
         Corpus(
             name="brown",
