@@ -3,7 +3,7 @@
 Chollet, "Xception: deep learning with depthwise separable convolutions", CVPR 2017; Chen et al.,
 "Encoder-decoder with atrous separable convolution for semantic image segmentation", ECCV 2018,
 figure 4: more layers, no max pooling, a norm behind each depthwise convolution. Where ReLUs stand
-is as in the authors' released network (xception_65).
+and the epsilon of norms are as in the authors' released network (xception_65).
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ from aimodels.modules import ConvNormActivation
 from aimodels.modules.blocks import divided
 
 MIDDLE_BLOCKS = 16
+EPSILON = 1e-3
 
 
 class SeparableConv(nn.Module):
@@ -30,6 +31,7 @@ class SeparableConv(nn.Module):
         dilation: of the depthwise convolution.
         inner_norm: a norm between the two.
         activated: "behind": a ReLU behind each norm; "before": one on the inputs alone.
+        epsilon: of the norms.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -39,6 +41,7 @@ class SeparableConv(nn.Module):
     dilation: int = 1
     inner_norm: bool = True
     activated: str = "behind"
+    epsilon: float = 1e-5
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -46,7 +49,7 @@ class SeparableConv(nn.Module):
     def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H / strides, W / strides, features]."""
         common: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        common |= {"initializer": "he"}
+        common |= {"initializer": "he", "epsilon": self.epsilon}
         behind = "relu" if self.activated == "behind" else "identity"
         hidden = nn.relu(inputs) if self.activated == "before" else inputs
         hidden = ConvNormActivation(
@@ -98,6 +101,7 @@ class XceptionBlock(nn.Module):
                 strides=self.strides if number == len(self.features) else 1,
                 dilation=self.dilation,
                 activated=self.activated,
+                epsilon=EPSILON,
                 name=f"conv_{number}",
                 **dtypes,
             )(hidden, train=train)
@@ -109,6 +113,7 @@ class XceptionBlock(nn.Module):
                 1,
                 strides=self.strides,
                 activation="identity",
+                epsilon=EPSILON,
                 name="shortcut",
                 **dtypes,
             )(inputs, train=train)
@@ -141,8 +146,9 @@ class XceptionBackbone(nn.Module):
             raise UserError(f"Xception: output_stride is {self.output_stride}; it takes 8 or 16")
         dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         rate = 16 // self.output_stride
-        hidden = ConvNormActivation(32, 3, strides=2, name="stem_1", **dtypes)(inputs, train=train)
-        hidden = ConvNormActivation(64, 3, name="stem_2", **dtypes)(hidden, train=train)
+        stem: Any = {"epsilon": EPSILON, **dtypes}
+        hidden = ConvNormActivation(32, 3, strides=2, name="stem_1", **stem)(inputs, train=train)
+        hidden = ConvNormActivation(64, 3, name="stem_2", **stem)(hidden, train=train)
 
         def block(hidden: jax.Array, name: str, *features: int, **fields: Any) -> Any:
             three: Any = features * 3 if len(features) == 1 else features

@@ -1,8 +1,8 @@
 """Makes segmentation.npz: segmenters and networks of video in PyTorch, on weights made from names.
 
-python tests/golden/make_segmentation.py      # needs torchvision (pip install 'aimodels[goldens]')
+python tests/golden/make_segmentation.py      # needs torchvision and timm ('aimodels[goldens]')
 
-torchvision's where it has one. Those below are written after the papers, and name their layers as
+torchvision's where it has one, on timm's Xception where the paper has one. Those below are written after the papers, and name their layers as
 ours do. Weights and images are those of `seeded_weights`; PyTorch computes in float64, without
 dropout.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import timm
 import torch
 from seeded_weights import images, seeded
 from torch import nn
@@ -150,21 +151,51 @@ class DeepLabV3Plus(nn.Module):
 
     def __init__(self, features: int = 12, low: int = 6) -> None:
         super().__init__()
-        self.backbone = models.resnet50(replace_stride_with_dilation=[False, False, True])
-        del self.backbone.fc
+        self.backbone = self.make_backbone()
         self.aspp = ASPP(2048, features)
         self.low = block(256, low, 1)
         self.conv_1 = Separable(features + low, features)
         self.conv_2 = Separable(features, features)
         self.score = nn.Conv2d(features, CLASSES, 1)
 
+    def make_backbone(self) -> nn.Module:
+        """The network whose maps these are."""
+        backbone = models.resnet50(replace_stride_with_dilation=[False, False, True])
+        del backbone.fc
+        return backbone
+
+    def maps(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[B, 3, H, W] -> [B, 256, H / 4, W / 4] and [B, 2048, H / 16, W / 16]."""
+        net = self.backbone
+        fine = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(x)))))
+        return fine, net.layer4(net.layer3(net.layer2(fine)))
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, 3, H, W] -> [B, V, H, W]."""
-        size, net = x.shape[2:], self.backbone
-        fine = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(x)))))
-        deep = self.aspp(net.layer4(net.layer3(net.layer2(fine))))
-        x = torch.cat([enlarged(deep, fine.shape[2:]), self.low(fine)], 1)
+        size = x.shape[2:]
+        fine, deep = self.maps(x)
+        x = torch.cat([enlarged(self.aspp(deep), fine.shape[2:]), self.low(fine)], 1)
         return enlarged(self.score(self.conv_2(self.conv_1(x))), size)
+
+
+class DeepLabV3PlusXception(DeepLabV3Plus):
+    """The same on timm's Xception-65, with three of its sixteen middle blocks: they are alike."""
+
+    def make_backbone(self) -> nn.Module:
+        """timm's, without its classifier."""
+        backbone = timm.create_model("xception65", output_stride=16)
+        del backbone.head
+        del backbone.blocks[6:19]
+        return backbone
+
+    def maps(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The finer one is what the second block's second convolution gives, as in DeepLab's code.
+
+        timm's own feature of that size is that behind the next ReLU.
+        """
+        x = self.backbone.blocks[0](self.backbone.stem(x))
+        fine = self.backbone.blocks[1].stack[:4](x)
+        return fine, self.backbone.blocks[1:](x)
 
 
 class C3D(nn.Module):
@@ -204,6 +235,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (33, 47),
     ),
     "deeplabv3plus": (DeepLabV3Plus, (33, 47)),
+    "deeplabv3plus_xception": (DeepLabV3PlusXception, (33, 47)),
     "r3d": (lambda: video.r3d_18(num_classes=CLASSES), (4, 20, 28)),
     "mc3": (lambda: video.mc3_18(num_classes=CLASSES), (4, 20, 28)),
     "r2plus1d": (lambda: video.r2plus1d_18(num_classes=CLASSES), (4, 20, 28)),
