@@ -1,15 +1,19 @@
 """Makes segmentation.npz: segmenters and networks of video in PyTorch, on weights made from names.
 
-python tests/golden/make_segmentation.py      # needs torchvision and timm ('aimodels[goldens]')
+pip install 'aimodels[goldens]' scipy scikit-image pytz
+pip install --no-deps torchfcn==1.9.7         # it asks for Chainer, which is no more
+python tests/golden/make_segmentation.py
 
-torchvision's where it has one, on timm's Xception where the paper has one. Those below are written after the papers, and name their layers as
-ours do. Weights and images are those of `seeded_weights`; PyTorch computes in float64, without
-dropout.
+torchvision's where it has one, torchfcn's FCN on VGG-16, and timm's Xception. The others are
+written after the papers, and name their layers as ours do. Weights and images are those of
+`seeded_weights`; PyTorch computes in float64, without dropout.
 """
 
 import itertools
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import timm
@@ -19,6 +23,10 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 from torchvision.models import segmentation, video
+
+# torchfcn imports it to download weights, and it imports Chainer.
+sys.modules["fcn"] = ModuleType("fcn")
+import torchfcn  # noqa: E402
 
 CLASSES = 5
 
@@ -217,11 +225,23 @@ class C3D(nn.Module):
         return self.head(self.dense_0(x.permute(0, 2, 3, 4, 1).flatten(1)).relu())
 
 
+def torchfcn_model(name: str) -> nn.Module:
+    """FCN on VGG-16 by torchfcn, with 16 channels for the paper's 4,096 and without dropout."""
+    model = getattr(torchfcn.models, name)(n_class=CLASSES)
+    model.fc6, model.fc7 = nn.Conv2d(512, 16, 7), nn.Conv2d(16, 16, 1)
+    model.score_fr = nn.Conv2d(16, CLASSES, 1)
+    model.drop6, model.drop7 = nn.Identity(), nn.Identity()
+    return model
+
+
 # The case -> the model and the size of its images or clips, without channels.
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "unet_valid": (lambda: UNet(0), (48, 52)),
     "unet_same": (lambda: UNet(1), (20, 12)),
     "fcn8s": (FCN8s, (64, 96)),
+    "fcn32s_vgg16": (lambda: torchfcn_model("FCN32s"), (90, 122)),
+    "fcn16s_vgg16": (lambda: torchfcn_model("FCN16s"), (90, 122)),
+    "fcn8s_vgg16": (lambda: torchfcn_model("FCN8s"), (90, 122)),
     "fcn_resnet50": (
         lambda: segmentation.fcn_resnet50(
             weights_backbone=None, num_classes=CLASSES, aux_loss=True
@@ -248,7 +268,8 @@ def run(make: Callable[[], nn.Module], size: tuple[int, ...]) -> dict[str, np.nd
     model = make().double()
     with torch.no_grad():
         for name, array in model.state_dict().items():
-            if array.is_floating_point():
+            is_fixed = "upscore" in name  # torchfcn's bilinear enlarging
+            if array.is_floating_point() and not is_fixed:
                 array.copy_(torch.tensor(seeded(name, tuple(array.shape))))
         inputs = torch.tensor(images(2, *size, 3)).double().movedim(-1, 1)
         found = {"evaluated": model.eval()(inputs)}
@@ -271,6 +292,8 @@ def main() -> None:
     arrays = {}
     for case, (make, size) in CASES.items():
         found = run(make, size)
+        if case.endswith("vgg16"):  # without norms and dropout training is as evaluation
+            del found["trained/out"]
         arrays |= {f"{case}/{name}": array for name, array in found.items()}
     np.savez_compressed(Path(__file__).with_name("segmentation.npz"), **arrays)
 

@@ -88,7 +88,7 @@ def timm_rules():
     return rules
 
 
-def weights(model, shapes):
+def weights(model, shapes, rules=None):
     """Ours, made from the names in the state dicts of the references."""
     if type(model).__name__ in torchvision_names.FAMILIES:
         found = state_dicts.places("torchvision", model, shapes)
@@ -97,10 +97,12 @@ def weights(model, shapes):
     leaves = {}
     for path, leaf in flatten_dict(dict(shapes)).items():
         module, name = "/".join(path[1:-1]), path[-1]
-        if isinstance(model, DeepLabV3Plus) and module.startswith("backbone"):
+        if rules:
+            theirs = state_dicts._name("torchfcn", rules, path)
+        elif isinstance(model, DeepLabV3Plus) and module.startswith("backbone"):
             is_xception = model.backbone == "xception"
-            rules = timm_rules() if is_xception else torchvision_names._resnet(None)
-            theirs = "backbone." + state_dicts._name("torchvision", rules, path)
+            names = timm_rules() if is_xception else torchvision_names._resnet(None)
+            theirs = "backbone." + state_dicts._name("torchvision", names, path)
         else:
             theirs = f"{'.'.join(path[1:-1])}.{state_dicts.LEAVES[name]}"
         # [*window, C, F] here; [F, C, *window] there, or [C, F, *window] where it is transposed.
@@ -152,6 +154,38 @@ def compare(case, dtype):
     assert ("auxiliary_outputs" in changed) == ("trained/aux" in golden)
     if "trained/aux" in golden:
         assert_close(changed["auxiliary_outputs"]["scores"][0], golden["trained/aux"])
+
+
+TORCHFCN = [
+    (r"backbone/conv_(\d)_(\d)/conv", r"conv\1_\2"),
+    ("dense_0/conv", "fc6"),
+    ("dense_1/conv", "fc7"),
+    ("score", "score_fr"),
+    (r"(score_pool\d)", r"\1"),
+]
+
+
+def test_fcn_equals_torchfcns_where_no_border_is_near():
+    # torchfcn, as the authors, pads the first layer by 100 pixels and the 7x7 one by none: that is
+    # our network on images that stand in 99 zeros more. Beyond the outermost scores it enlarges
+    # zeros, where ours goes on with the last; finer scores bring that further in.
+    images = np.pad(seeded_weights.images(2, 90, 122, 3), ((0, 0), (99, 99), (99, 99), (0, 0)))
+    models = {n: FCN(5, stride=n, dense_features=16, dropout_rate=0.0) for n in (32, 16, 8)}
+    shapes = jax.eval_shape(models[8].init, jax.random.key(0), images)
+    # Those of stride 8 have all that the others have: one program computes the VGG once.
+    variables = weights(models[8], {"params": shapes["params"]}, TORCHFCN)
+
+    def run(variables, images):
+        return {stride: model.apply(variables, images) for stride, model in models.items()}
+
+    found = jax.jit(run, compiler_options=QUICKLY)(variables, images)
+    for stride, border in ((32, 13), (16, 21), (8, 25)):
+        expected = load("segmentation", f"fcn{stride}s_vgg16")["evaluated/out"]
+        first, end, right = (-(-side // 6) for side in (border, 90 - border, 122 - border))
+        inside = np.s_[:, first:end, first:right]
+        ours = np.asarray(found[stride])[:, 99:-99:6, 99:-99:6]
+        scale = np.abs(expected[inside]).max()  # float32 against float64, nineteen layers
+        np.testing.assert_allclose(ours[inside], expected[inside], rtol=0, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("case", ["fcn_resnet50", "deeplabv3", "r2plus1d", "mc3"])
