@@ -76,6 +76,7 @@ class BERT(nn.Module):
         epsilon: of the norms.
         dropout_rate: on vectors, what each sublayer adds, and heads' inputs; may be traced.
         attention_dropout_rate: on attention weights; dropout_rate when None.
+        attention_implementation: see `MultiHeadAttention`.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -94,6 +95,7 @@ class BERT(nn.Module):
     epsilon: float = 1e-12
     dropout_rate: float = 0.1
     attention_dropout_rate: float | None = None
+    attention_implementation: str = "direct"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -108,6 +110,7 @@ class BERT(nn.Module):
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         normal = nn.initializers.normal(0.02)
         block = TransformerBlock(
+            implementation=self.attention_implementation,
             num_heads=self.num_heads,
             width=self.width,
             mlp_width=self.mlp_width,

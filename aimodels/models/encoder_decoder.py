@@ -154,6 +154,7 @@ class EncoderDecoderTransformer(EncoderDecoder):
         dropout_rate: on what each sublayer adds, and on the sums of vectors and positions; may be
             traced.
         attention_dropout_rate: on attention weights, and inside the feed-forward; may be traced.
+        attention_implementation: see `MultiHeadAttention`.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -169,6 +170,7 @@ class EncoderDecoderTransformer(EncoderDecoder):
     max_length: int = 256
     dropout_rate: float = 0.1
     attention_dropout_rate: float = 0.0
+    attention_implementation: str = "direct"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -190,6 +192,7 @@ class EncoderDecoderTransformer(EncoderDecoder):
         if self.target_vocabulary is not None:
             self.target_embedding = table(self.target_vocabulary)
         block = TransformerBlock(
+            implementation=self.attention_implementation,
             num_heads=self.num_heads,
             width=self.width,
             mlp_width=self.mlp_width,

@@ -27,6 +27,7 @@ class GPT(nn.Module):
         use_bias: in Dense layers and norms; nanoGPT's default is without, GPT-2 has them.
         activation: of the feed-forward; OpenAI's GPT-2 has "gelu_tanh".
         dropout_rate: on embeddings, attention weights, and what each sublayer adds; may be traced.
+        attention_implementation: see `MultiHeadAttention`.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -39,6 +40,7 @@ class GPT(nn.Module):
     use_bias: bool = False
     activation: str = "gelu"
     dropout_rate: float = 0.0
+    attention_implementation: str = "direct"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -85,6 +87,7 @@ class GPT(nn.Module):
     @nn.nowrap
     def _decoder(self, **parent: Any) -> Transformer:
         block = TransformerBlock(
+            implementation=self.attention_implementation,
             num_heads=self.num_heads,
             width=self.width,
             norm_position="pre",

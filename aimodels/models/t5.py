@@ -37,6 +37,7 @@ class T5(EncoderDecoder):
         dropout_rate: on vectors, attention weights, the feed-forward, what each sublayer adds and
             the ends of both stacks; may be traced.
         epsilon: of the norms.
+        attention_implementation: see `MultiHeadAttention`.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -56,6 +57,7 @@ class T5(EncoderDecoder):
     max_length: int = 512
     dropout_rate: float = 0.1
     epsilon: float = 1e-6
+    attention_implementation: str = "direct"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -65,6 +67,7 @@ class T5(EncoderDecoder):
         by_inputs = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
         self.embedding = Embedding(self.vocabulary, self.width, standard_deviation=1.0, **dtypes)
         block = TransformerBlock(
+            implementation=self.attention_implementation,
             num_heads=self.num_heads,
             width=self.width,
             head_width=self.head_width,

@@ -43,6 +43,7 @@ class TransformerClassifier(nn.Module):
         dropout_rate: on embeddings, attention weights, the feed-forward, and what each sublayer
             adds; may be traced.
         initializer: of the blocks, a name of `aimodels.modules.initializers`.
+        attention_implementation: see `MultiHeadAttention`.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -62,6 +63,7 @@ class TransformerClassifier(nn.Module):
     activation: str = "gelu"
     dropout_rate: float = 0.0
     initializer: str = "glorot"
+    attention_implementation: str = "direct"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -92,6 +94,7 @@ class TransformerClassifier(nn.Module):
         tokens = Dropout(self.dropout_rate)(tokens, deterministic=not train)
 
         block = TransformerBlock(
+            implementation=self.attention_implementation,
             num_heads=self.num_heads,
             width=self.width,
             mlp_width=self.mlp_width,

@@ -53,6 +53,7 @@ class VisionTransformer(nn.Module):
         stochastic_depth_rate: the probability that an example skips what a sublayer of the last
             block adds; it grows linearly over the blocks (Huang et al. 2016; 0.1 in DeiT's
             recipe for S and B). May be traced.
+        attention_implementation: see `MultiHeadAttention`.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -68,6 +69,7 @@ class VisionTransformer(nn.Module):
     dropout_rate: float = 0.0
     attention_dropout_rate: float = 0.0
     stochastic_depth_rate: float = 0.0
+    attention_implementation: str = "direct"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -93,6 +95,7 @@ class VisionTransformer(nn.Module):
         self.sow("intermediates", "tokens", tokens)
         tokens = Dropout(self.dropout_rate)(tokens, deterministic=not train)
         block = TransformerBlock(
+            implementation=self.attention_implementation,
             num_heads=self.num_heads or defaults[2],
             width=width,
             mlp_width=self.mlp_width,
