@@ -199,7 +199,8 @@ def summary_line(table: Mapping[str, Any]) -> str:
     agree = sum(cell["agrees"] for cell in compared)
     text = f"{agree} of {len(compared)} measured rows agree with the published figure"
     if not compared:
-        text = "No row was measured beside a published figure"
+        measured = sum(cell["status"] == "measured" for cell in rows)
+        text = f"{measured} row{'s' * (measured != 1)} measured, none beside a published figure"
     parts = [
         (sum("(better)" in cell["verdict"] for cell in compared), "better"),
         (sum("(worse)" in cell["verdict"] for cell in compared), "worse"),
