@@ -11,13 +11,15 @@ import numpy as np
 from aimodels.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg")
+MOST_IMAGES = 64
 
 
 def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
     """The files named, and those of the folders named (not below them) that end as images do.
 
     Raises:
-      UserError: a path doesn't exist, or a folder holds no image.
+      UserError: a path doesn't exist, a folder holds no image, or they are more than one picture
+        shows.
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -32,6 +34,8 @@ def find_images(paths: Iterable[str | os.PathLike]) -> list[Path]:
             raise UserError(f"image {path} does not exist")
     if not found:
         raise UserError("no image is given")
+    if len(found) > MOST_IMAGES:
+        raise UserError(f"{len(found)} images are too many for one picture: {MOST_IMAGES} at most")
     return found
 
 

@@ -21,7 +21,17 @@ from aimodels.interpret import (
     resized,
 )
 from aimodels.tasks.classification import Classification
-from aimodels.training.figures import COLOURS, GREY, INK, draw_title, in_our_style, new_figure, save
+from aimodels.training.figures import (
+    COLOURS,
+    GREY,
+    INK,
+    draw_file_name,
+    draw_title,
+    in_our_style,
+    new_figure,
+    picture_path,
+    save,
+)
 from aimodels.training.load import Loaded, load
 
 # Method -> what its colours mean.
@@ -31,7 +41,6 @@ METHODS = {
     "occlusion": "occlusion: hiding orange lowers the class's probability, hiding blue raises it",
     "attention_rollout": "attention rollout: orange is where the tokens come from",
 }
-MOST_IMAGES = 64
 WINDOWS_ACROSS = 7  # occlusion hides so large a part of the shorter side, and moves by half of it
 BRIGHTEST = 99.5  # percentile of an image's heat that has the full colour: single pixels can glare
 
@@ -67,12 +76,8 @@ def explain(
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
-    picture = Path(output) if output else Path(workdir) / "explain.png"
-    if picture.suffix != ".png":
-        raise UserError(f"{picture}: the picture is a .png")
+    picture = picture_path(output or Path(workdir) / "explain.png")
     files = find_images(images)
-    if len(files) > MOST_IMAGES:
-        raise UserError(f"{len(files)} images are too many for one picture: {MOST_IMAGES} at most")
     loaded = load(workdir, step=step, replica=replica)
     shape = _image_shape(loaded, workdir)
     raw = np.stack([read_image(file, shape) for file in files])
@@ -208,9 +213,7 @@ def draw_explanations(
                 axis.imshow(picture, interpolation="nearest", vmin=0, vmax=1)
             said = f"{words['prediction']} {words['probability']:.0%}"
             left.set_title(said, color=INK, fontsize=9)
-            name = Path(words["file"]).name
-            name = name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"
-            left.text(0, -0.03, name, transform=left.transAxes, va="top", color=GREY, fontsize=7)
+            draw_file_name(left, Path(words["file"]).name, 24)
             if words["explained"] != words["prediction"]:
                 other = f"{words['explained']} {words['explained_probability']:.0%}"
                 right.set_title(f"as {other}", color=INK, fontsize=9, weight="normal")

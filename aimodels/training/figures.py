@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -142,6 +143,24 @@ def draw_title(figure: Any, title: str, small: str) -> None:
     if small:
         lines[-1] += f"  ({small})"
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)
+
+
+def draw_file_name(axis: Any, name: str, most: int) -> None:
+    """A file's name below a picture, its middle left out where it has more than `most` letters."""
+    if len(name) > most:
+        name = f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+    axis.text(0, -0.03, name, transform=axis.transAxes, va="top", color=GREY, fontsize=7)
+
+
+def picture_path(path: str | os.PathLike) -> Path:
+    """The path of a picture that is to be written.
+
+    Raises:
+      UserError: it doesn't end in .png.
+    """
+    if Path(path).suffix != ".png":
+        raise UserError(f"{path}: the picture is a .png")
+    return Path(path)
 
 
 def in_our_style() -> AbstractContextManager[None]:

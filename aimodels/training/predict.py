@@ -22,17 +22,16 @@ from aimodels.modules.suppression import Detections, non_maximum_suppression
 from aimodels.tasks.detection import Detection
 from aimodels.tasks.segmentation import Segmentation
 from aimodels.training.figures import (
-    GREY,
+    draw_file_name,
     draw_title,
     in_our_style,
     legend_mark,
     new_figure,
+    picture_path,
     save,
 )
 from aimodels.training.load import Loaded, load
 from aimodels.training.predict_pixels import find_masks
-
-MOST_IMAGES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +84,10 @@ def predict(
       UserError: the folder isn't a run that finds something in images of uint8, an image can't be
         read, or the threshold is no share.
     """
-    picture = Path(output) if output else Path(workdir) / "predict.png"
-    if picture.suffix != ".png":
-        raise UserError(f"{picture}: the picture is a .png")
+    picture = picture_path(output or Path(workdir) / "predict.png")
     if not 0 <= threshold <= 1:
         raise UserError(f"--threshold is {threshold}; it takes a score from 0 to 1")
     files = find_images(images)
-    if len(files) > MOST_IMAGES:
-        raise UserError(f"{len(files)} images are too many for one picture: {MOST_IMAGES} at most")
     loaded = load(workdir, step=step, replica=replica)
     find = _finder(loaded)
     dataset = call_section("data", loaded.config.data.to_dict())
@@ -209,8 +204,7 @@ def draw_predictions(
         for axis, image, one, name in zip(axes.flat, images, shown, names, strict=False):
             axis.imshow(np.asarray(image), interpolation="nearest")
             one.draw(axis)
-            name = name if len(name) <= 32 else f"{name[:15]}…{name[-16:]}"
-            axis.text(0, -0.02, name, transform=axis.transAxes, va="top", color=GREY, fontsize=7)
+            draw_file_name(axis, name, 32)
         colours = {name: colour for one in shown for name, colour in one.colours.items()}
         handles = [legend_mark("s", name, color=colour) for name, colour in colours.items()]
         if handles:
