@@ -13,7 +13,7 @@ Array = jax.Array
 
 
 def _near_zero(width: int) -> nn.initializers.Initializer:
-    """Uniform between -1 / (2 D) and 1 / (2 D), as in both programs."""
+    """Uniform between -1 / (2 D) and 1 / (2 D), as in word2vec.c."""
     uniform = nn.initializers.uniform(1.0 / width)
     return lambda key, shape, dtype: uniform(key, shape, dtype) - jnp.asarray(0.5 / width, dtype)
 
@@ -67,7 +67,8 @@ class GloVe(nn.Module):
 
     def setup(self) -> None:
         """Makes the tables."""
-        shape, start = (self.vocabulary, self.width), _near_zero(self.width)
+        # glove.c counts the bias to a vector's width, here too.
+        shape, start = (self.vocabulary, self.width), _near_zero(self.width + 1)
         self.words = self.param("words", start, shape, self.param_dtype)
         self.contexts = self.param("contexts", start, shape, self.param_dtype)
         self.word_biases = self.param("word_biases", start, shape[:1], self.param_dtype)
