@@ -1,10 +1,12 @@
 """What config.json of Hugging Face's transformers says of a model, in our fields, and back.
 
-Families: `gpt2`, `bert`, `distilbert` and `t5`. `section` makes the model's section of a config,
-`theirs` a config.json that transformers reads.
+Families: `gpt2`, `bert`, `distilbert` and `t5`. `read` and `section` make the model's section of a
+config, `theirs` a config.json that transformers reads.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aimodels.errors import UserError, unknown
@@ -37,6 +39,23 @@ ONLY = {
     "scale_attn_by_inverse_layer_idx": False,
 }
 GPT2_EPSILON = 1e-5
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The `section` of a file.
+
+    Raises:
+        UserError: it can't be read, is no JSON object, or as for `section`.
+    """
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}") from error
+    except ValueError as error:  # of JSON, and of UTF-8
+        raise UserError(f"{file} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{file} is no JSON object")
+    return section(config)
 
 
 def section(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,12 +123,7 @@ def _beside(file: str, name: str) -> str | None:
 
 def _described(file: str, overrides: Mapping[str, str] | None) -> Config:
     """The config that a config.json of transformers gives."""
-    try:
-        found = json.loads(_beside(file, "config.json") or "")
-    except ValueError as error:
-        place = Path(file).with_name("config.json")
-        raise UserError(f"{place} is not JSON: {error}") from error
-    section = huggingface_configs.section(found)
+    section = huggingface_configs.read(Path(file).with_name("config.json"))
     return resolve(huggingface_configs.config_of(section), overrides)
 
 

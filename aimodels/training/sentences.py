@@ -1,7 +1,6 @@
 """Sentences as vectors: those of like meaning lie close together."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,18 +82,19 @@ def sentence_encoder(path: str = "minilm_l6_v2", **fields: Any) -> SentenceEncod
     """
     known = path in WEIGHTS and not Path(path).exists()
     file = pretrained(path) if known else Path(path) / "model.safetensors"
-    try:
-        config, tokenizer = (
-            file.with_name(name).read_text() for name in ("config.json", "tokenizer.json")
-        )
-    except OSError as error:
-        raise UserError(f"{error.filename} can't be read: {error.strerror}") from error
-    section = huggingface_configs.section(json.loads(config))
+    section = huggingface_configs.read(file.with_name("config.json"))
     if section["name"] != "BERT":
         raise UserError(f"{path} is a {section['name']}; vectors of sentences are BERT's")
     section.pop("num_classes", None)
     section["head"] = "sentence"
     model = call_section("model", named_section("model", section, "model"))
+    described = file.with_name("tokenizer.json")
+    try:
+        tokenizer = described.read_text("utf-8")
+    except OSError as error:
+        raise UserError(f"{described} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{described} is not UTF-8: {error}") from error
     ids = jax.ShapeDtypeStruct((1, 8), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), ids)
     variables = from_state_dict("huggingface", model, read_weights(file), shapes)

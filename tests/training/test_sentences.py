@@ -12,6 +12,7 @@ from aimodels.errors import UserError
 from aimodels.training.exchange import export, import_weights
 from aimodels.training.sentences import sentence_encoder
 
+GPT2 = {"model_type": "gpt2", "vocab_size": 9, "n_embd": 4, "n_layer": 1, "n_head": 1}
 GOLDEN = aimodels.__path__[0] + "/../tests/golden/sentence_embeddings.npz"
 
 
@@ -62,6 +63,20 @@ def test_it_comes_in_by_its_name_and_goes_out_as_a_folder(minilm, golden, tmp_pa
     np.testing.assert_allclose(
         again.encode(golden["sentences"].tolist()[:2]), golden["embeddings"][:2], atol=1e-6
     )
+
+
+def test_a_folder_that_is_no_encoders_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"config\.json can't be read: No such file"):
+        sentence_encoder(str(tmp_path))
+    for text, says in (
+        ("{", "is not JSON"),
+        ("[]", "is no JSON object"),
+        ('{"model_type": "bert"}', "vocab_size is None"),
+        (json.dumps(GPT2), "is a GPT; vectors of sentences are BERT's"),
+    ):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(UserError, match=says):
+            sentence_encoder(str(tmp_path))
 
 
 def test_tokenizers_come_in_and_go_out():
