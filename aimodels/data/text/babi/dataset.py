@@ -32,6 +32,8 @@ class Babi(Dataset):
     often something is asked, which wordings there are. Stories are shorter (at most 33 sentences,
     where some of the published ones have hundreds), lists have two things at most, and all of a
     kind have one colour in task 16. A question is a function of (seed, split, number) alone.
+    Where few stories are possible, splits share some: with seed 0, 90 of 1,000 test questions of
+    task 4 are in its training part too, and none of another task.
 
     Attributes:
       tasks: their numbers, 1 to 20; several are told with one vocabulary, and `test_<number>` has
