@@ -83,6 +83,21 @@ SCORES |= {
 
 def _within(score: float) -> float:
     return min(max(score, 0.0), 1.0)
+# All settings of an experiment, one after the other on one core.
+SECONDS = {
+    "bandit": 520,
+    "catch": 750,
+    "deep_sea": 8300,
+    "discounting_chain": 400,
+    "memory_len": 1600,
+    "umbrella_length": 3000,
+    "memory_size": 400,
+    "umbrella_distract": 1600,
+    "bandit_noise": 360,
+    "bandit_scale": 270,
+    "catch_noise": 780,
+    "catch_scale": 780,
+}
 
 
 def run_sweep(name: str, folder: Path) -> Sequence[dict[str, Any]]:
@@ -108,7 +123,7 @@ def published() -> list[Row]:
             metric="test/score",
             published=None,
             source="Osband et al. 2020, whose figures show scores without numbers",
-            seconds=240,
+            seconds=SECONDS[name],
             interval="bootstrap",
             run_all=lambda folder, name=name: run_sweep(name, folder),
         )

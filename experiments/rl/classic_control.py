@@ -157,7 +157,7 @@ OTHERS = {
     "ppo_cartpole": ((488.75, EARLIER),),
     "ppo_acrobot": ((-82.48, EARLIER),),
 }
-ONE_RUN = "The zoo's ± is the deviation over the evaluation episodes of its one run"
+ONE_RUN = "The zoo's ± is the deviation over the evaluation episodes of its one run."
 
 
 def published() -> list[Row]:
