@@ -140,7 +140,8 @@ def parser() -> argparse.ArgumentParser:
         "--text",
         type=_text,
         action="append",
-        help="a sentence; repeatable (default: standard input's lines)",
+        help="a sentence, written as the run's data (tokenized multi30k is in lower case, marks "
+        "apart); repeatable (default: standard input's lines)",
     )
     translate.add_argument(
         "--beams", type=_positive, help="texts that the search follows (default: the run's, or 4)"

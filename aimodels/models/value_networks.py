@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from aimodels.modules import Conv, Dense, activation
+from aimodels.modules.initializers import orthogonal
 
 # Features, window and stride of a convolution without padding.
 Convolution = tuple[int, int, int]
@@ -126,7 +127,7 @@ class ActorCritic(nn.Module):
         """[B, ...] -> the policy's logits [B, A] and the value [B]."""
 
         def common(gain: float) -> dict[str, Any]:
-            weights: dict[str, Any] = {"kernel_init": nn.initializers.orthogonal(gain)}
+            weights: dict[str, Any] = {"kernel_init": orthogonal(gain)}
             if self.initializer is not None:
                 weights = {"initializer": self.initializer}
             return {**weights, "dtype": self.dtype, "param_dtype": self.param_dtype}

@@ -21,7 +21,7 @@ from aimodels.errors import UserError, unknown
 from aimodels.modules.blocks import divided
 from aimodels.modules.dense import activation
 from aimodels.modules.dropout import Dropout
-from aimodels.modules.initializers import Initializer, torch_uniform
+from aimodels.modules.initializers import Initializer, orthogonal, torch_uniform
 from aimodels.modules.recurrent_scan import (
     Cell,
     LSTMState,
@@ -65,7 +65,7 @@ class CellParameters(nn.Module):
             kernel_init = recurrent_init = bias_init = torch_uniform(self.features)
         elif self.initializer == "standard":
             kernel_init = gatewise(nn.initializers.glorot_uniform(), self.gates)
-            recurrent_init = gatewise(nn.initializers.orthogonal(), self.gates)
+            recurrent_init = gatewise(orthogonal(), self.gates)
             bias_init = nn.initializers.zeros_init()
         else:
             raise unknown("initializer of a recurrent layer", self.initializer, INITIALIZERS)

@@ -10,7 +10,7 @@ from torch_layout import dense, load, under
 from aimodels.errors import UserError
 from aimodels.modules import MLP, Dense
 from aimodels.modules.dense import ACTIVATIONS, activation
-from aimodels.modules.initializers import KERNELS
+from aimodels.modules.initializers import KERNELS, orthogonal
 
 # Float32 against float64: 6e-8 a rounding, a few dozen of them on values of order 1 to 10.
 CLOSE = {"rtol": 1e-5, "atol": 5e-6}
@@ -75,6 +75,20 @@ def test_initial_values_have_the_deviation_of_their_source(name):
     # The deviation of 40,000 draws is known to 0.35 % (one sigma).
     np.testing.assert_allclose(np.std(params["kernel"]), deviation, rtol=0.02)
     assert np.all(params["bias"] == 0) == (name != "torch")
+
+
+def test_orthogonal_matrices_of_replicas_are_made_one_by_one():
+    keys = jax.random.split(jax.random.key(0), 3)
+    make = jax.jit(jax.vmap(lambda key: orthogonal(2.0)(key, (4, 4))))
+    # Batches of QR decompositions can wait for each other for ever.
+    calls = [line for line in make.lower(keys).as_text().splitlines() if "geqrf" in line]
+    assert calls
+    assert all("tensor<4x4xf32>" in call for call in calls)
+    for key, matrix in zip(keys, make(keys), strict=True):
+        np.testing.assert_array_equal(
+            matrix, jax.jit(orthogonal(2.0), static_argnums=1)(key, (4, 4))
+        )
+        np.testing.assert_allclose(matrix @ matrix.T, 4 * np.eye(4), atol=1e-5)
 
 
 def test_torch_initial_values_fill_the_whole_range_and_no_more():
