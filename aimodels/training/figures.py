@@ -61,7 +61,9 @@ def curves_png(metrics_jsonl: str | Path, path: str | Path, *, title: str = "") 
     evaluated = [name for split, name in curves if split != "train"]
     names = [name for _, name in curves]
     names = [*("loss",) * ("loss" in names), *(evaluated or names)]
-    names = list(dict.fromkeys(names))[:6]
+    # A value at one step alone is no curve: results.json has it.
+    lasting = {name for (_, name), curve in curves.items() if len(curve.steps) > 1}
+    names = [name for name in dict.fromkeys(names) if name in lasting or not lasting][:6]
     splits = list(dict.fromkeys(split for split, _ in curves))
     colours = {"train": GREY} | {
         split: COLOURS[i % len(COLOURS)]
@@ -73,6 +75,8 @@ def curves_png(metrics_jsonl: str | Path, path: str | Path, *, title: str = "") 
     columns = min(len(names), 3 if len(names) != 4 else 2)
     lines = math.ceil(len(names) / columns)
     with in_our_style():
+        from matplotlib.ticker import MaxNLocator
+
         figure, axes = new_figure(lines, columns, (max(5.5, 4.3 * columns), 3.2 * lines + 0.4))
         for axis, name in zip(axes.flat, names, strict=False):
             drawn = [(split, curves[split, name]) for split in splits if (split, name) in curves]
@@ -83,6 +87,7 @@ def curves_png(metrics_jsonl: str | Path, path: str | Path, *, title: str = "") 
             axis.set_title(name.replace("_", " "))
             axis.set_xlabel("step")
             axis.xaxis.set_major_formatter(thousands)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         for axis in axes.flat[len(names) :]:
             axis.set_visible(False)
         replicas = max(len(curve.values) for curve in curves.values())

@@ -71,7 +71,7 @@ def train(
       config: a config (what an experiment's `get_config` returns), or `FILE.py[:variant]`.
       workdir: made if it isn't there; one that holds another config is refused.
       origin: experiment, variant and overrides, for results.json.
-      label: stands before the progress bar.
+      label: stands before the progress bar and over curves.png.
       verbose: whether messages and progress go to standard error.
       pruner: says after each evaluation which replicas are to be stopped.
 
@@ -105,7 +105,7 @@ def train(
         outcome = _train(assembly, workdir, feeds, evaluator, progress, pruner)
         results = _results(config, outcome, origin)
         if first:
-            curves_png(workdir / "metrics.jsonl", workdir / "curves.png")
+            curves_png(workdir / "metrics.jsonl", workdir / "curves.png", title=label)
             write_json(workdir / "results.json", results)  # the last: it says that all is there
     progress.close()
     return Result(workdir, results)

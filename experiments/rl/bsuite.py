@@ -83,6 +83,8 @@ SCORES |= {
 
 def _within(score: float) -> float:
     return min(max(score, 0.0), 1.0)
+
+
 # All settings of an experiment, one after the other on one core.
 SECONDS = {
     "bandit": 520,

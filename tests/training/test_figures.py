@@ -44,6 +44,18 @@ def test_curves_png_without_evaluation_or_metrics(tmp_path, kept):
         curves_png(path, tmp_path / "curves.png")
 
 
+def test_a_value_at_one_step_is_no_curve_unless_there_is_nothing_else(tmp_path, kept):
+    path = tmp_path / "metrics.jsonl"
+    end = {"step": 125_000, "split": "test", "replica": 0, "return": 3.0, "length": 9.0}
+    train = [{"step": s, "split": "train", "replica": 0, "return": s} for s in (62_500, 125_000)]
+    for lines, titles in (([*train, end], ["return"]), ([end], ["return", "length"])):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        curves_png(path, tmp_path / "curves.png")
+        figure = kept.pop()
+        assert [axis.get_title("left") for axis in figure.axes] == titles
+        assert_readable(figure)
+
+
 def test_a_notebooks_own_figures_and_settings_stay(tmp_path):
     path = write_metrics(tmp_path / "metrics.jsonl")
     code = (
