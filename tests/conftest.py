@@ -49,6 +49,13 @@ def _own_folders(monkeypatch, data_folder):
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_folder / "tfds"))
 
 
+@pytest.fixture(autouse=True)
+def _no_curves(request, monkeypatch):
+    """A run's curves.png takes a second to draw: only modules with DRAWS_CURVES do that."""
+    if not getattr(request.module, "DRAWS_CURVES", False):
+        monkeypatch.setattr("aimodels.training.run.curves_png", lambda *_, **__: None)
+
+
 @pytest.fixture(scope="session")
 def fetched():
     """A function: the data set of a config's section, fetched once a session by its own `fetch`.

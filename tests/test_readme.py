@@ -15,6 +15,8 @@ from run_checks import shrunk
 from aimodels.cli import main
 from aimodels.config import load_experiment
 
+DRAWS_CURVES = True
+
 ROOT = Path(__file__).parent.parent
 
 

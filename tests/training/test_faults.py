@@ -272,6 +272,8 @@ from pathlib import Path
 import numpy as np
 from aimodels.training.writers import MetricsWriter
 
+DRAWS_CURVES = True
+
 writer = MetricsWriter(Path(sys.argv[1]), [0], 0)
 for step in range(1, 31):
     writer.write(step, "train", {"loss": np.array([step / 7])}, np.array([True]))

@@ -153,6 +153,8 @@ def test_a_killed_process_ends_the_other_and_both_go_on(victim, small_config, tw
 SLOW_TO_END = """
 import json, sys, time
 
+DRAWS_CURVES = True
+
 if "--process=0" in sys.argv:
     import aimodels.training.run
 

@@ -14,6 +14,8 @@ from aimodels.training.parallel import path_of
 from aimodels.training.run import train
 from aimodels.training.writers import read_metrics
 
+DRAWS_CURVES = True
+
 
 def arrays_of(workdir, step="latest"):
     return jax.tree.map(np.asarray, load(workdir, step=step).all_replicas)
