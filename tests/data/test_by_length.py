@@ -57,7 +57,10 @@ def of_experiments():
         for variant in experiment.variants:
             config = experiment.config(variant)
             if config.training.order == "by_length":
-                found.setdefault(str(config.data), pytest.param(config, id=f"{name}:{variant}"))
+                # IMDB's 17,431 long reviews take a minute to be made into words.
+                marks = [pytest.mark.slow] if "imdb" in variant else []
+                case = pytest.param(config, id=f"{name}:{variant}", marks=marks)
+                found.setdefault(str(config.data), case)
     return list(found.values())
 
 
