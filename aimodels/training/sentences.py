@@ -11,6 +11,7 @@ import numpy as np
 
 from aimodels.config import call_section, named_section
 from aimodels.data.pretrained import WEIGHTS, pretrained
+from aimodels.data.text.corpora import read_text
 from aimodels.data.text.huggingface_tokenizers import encoder_inputs, from_huggingface
 from aimodels.data.text.tokenizers import Tokenizer
 from aimodels.errors import UserError
@@ -88,13 +89,7 @@ def sentence_encoder(path: str = "minilm_l6_v2", **fields: Any) -> SentenceEncod
     section.pop("num_classes", None)
     section["head"] = "sentence"
     model = call_section("model", named_section("model", section, "model"))
-    described = file.with_name("tokenizer.json")
-    try:
-        tokenizer = described.read_text("utf-8")
-    except OSError as error:
-        raise UserError(f"{described} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{described} is not UTF-8: {error}") from error
+    tokenizer = read_text(file.with_name("tokenizer.json"))
     ids = jax.ShapeDtypeStruct((1, 8), jnp.int32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), ids)
     variables = from_state_dict("huggingface", model, read_weights(file), shapes)

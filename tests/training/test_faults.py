@@ -22,6 +22,8 @@ from aimodels.training.load import load
 from aimodels.training.run import train
 from aimodels.training.writers import MetricsWriter, read_metrics
 
+DRAWS_CURVES = True
+
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(ROOT.glob("experiments/**/*.py"))
 
@@ -253,7 +255,7 @@ def test_a_run_killed_before_its_picture_still_gets_it(interrupted, monkeypatch)
     (run / "environment.json").unlink()
     (run / "curves.png").unlink()
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("aimodels.training.run.curves_png", killed)
@@ -271,8 +273,6 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from aimodels.training.writers import MetricsWriter
-
-DRAWS_CURVES = True
 
 writer = MetricsWriter(Path(sys.argv[1]), [0], 0)
 for step in range(1, 31):
