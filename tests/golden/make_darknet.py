@@ -7,13 +7,10 @@ that keep 0.99, as Darknet's own code; both get ours here: 0.1, as in Darknet, a
 is as in make_torchvision, but every fifth box of YOLOv3.
 """
 
-from pathlib import Path
-
 import lightnet
-import numpy as np
 import timm
 import torch
-from make_torchvision import CLASSES, run
+from make_torchvision import CLASSES, write
 from torch import nn
 
 YOLO_CLASSES = 3
@@ -53,14 +50,5 @@ def yolov3() -> nn.Module:
 CASES = {"darknet53": darknet53, "yolov3": yolov3}
 
 
-def main() -> None:
-    """Writes the cases beside this file."""
-    arrays = {}
-    for case, make in CASES.items():
-        found = run(make, (32, 160))
-        arrays |= {f"{case}/{name}": array for name, array in found.items()}
-    np.savez_compressed(Path(__file__).with_name("darknet.npz"), **arrays)
-
-
 if __name__ == "__main__":
-    main()
+    write("darknet", {case: (make, (32, 160)) for case, make in CASES.items()})

@@ -7,11 +7,8 @@ et al. 2016b) and WRN (Zagoruyko & Komodakis 2016). Layers are called as ours, s
 make the same weights from their names; what is kept is as in make_torchvision.
 """
 
-from pathlib import Path
-
-import numpy as np
 import torch
-from make_torchvision import run
+from make_torchvision import write
 from torch import nn
 from torch.nn import functional
 
@@ -118,14 +115,5 @@ CASES = {
 }
 
 
-def main() -> None:
-    """Writes the cases beside this file."""
-    arrays = {}
-    for case, make in CASES.items():
-        found = run(make, (11, 14))
-        arrays |= {f"{case}/{name}": array for name, array in found.items()}
-    np.savez_compressed(Path(__file__).with_name("residual.npz"), **arrays)
-
-
 if __name__ == "__main__":
-    main()
+    write("residual", {case: (make, (11, 14)) for case, make in CASES.items()})

@@ -92,14 +92,14 @@ def run(make: Callable[[], nn.Module], size: tuple[int, int]) -> dict[str, np.nd
     return {name: array.numpy().astype(np.float32) for name, array in arrays.items()}
 
 
-def main() -> None:
-    """Writes the cases beside this file."""
+def write(name: str, cases: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]]) -> None:
+    """Writes what `run` finds of the cases, each a model and a size, to name.npz beside this."""
     arrays = {}
-    for case, (make, size) in CASES.items():
+    for case, (make, size) in cases.items():
         found = run(make, size)
-        arrays |= {f"{case}/{name}": array for name, array in found.items()}
-    np.savez_compressed(Path(__file__).with_name("torchvision.npz"), **arrays)
+        arrays |= {f"{case}/{part}": array for part, array in found.items()}
+    np.savez_compressed(Path(__file__).with_name(f"{name}.npz"), **arrays)
 
 
 if __name__ == "__main__":
-    main()
+    write("torchvision", CASES)
