@@ -13,6 +13,8 @@ import pytest
 from aimodels.training.checkpoints import Checkpoints
 from aimodels.training.load import load
 
+DRAWS_CURVES = True
+
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 
